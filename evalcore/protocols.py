@@ -1,0 +1,209 @@
+"""The seams: what a runner, a metric and a task have to be able to do.
+
+A runner gets every request of a job at once, so that it can share what they have in common, and
+hands results back as they are ready, so that they can be stored while the rest still runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Generic, Protocol, TypeVar
+
+from evalcore.hashing import content_hash
+from evalcore.records import (
+    Efficiency,
+    Estimate,
+    Example,
+    FinishReason,
+    Message,
+    ModelSpec,
+    SamplingParams,
+    Score,
+)
+
+__all__ = [
+    "Completion",
+    "Finished",
+    "GenerateRequest",
+    "Loglikelihood",
+    "LoglikelihoodRequest",
+    "Measurement",
+    "Prompt",
+    "Request",
+    "Response",
+    "RollingRequest",
+    "Runner",
+    "Task",
+]
+
+Prompt = str | tuple[Message, ...]
+"""Text is taken as it stands; messages go through the model's chat template."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """Continue a prompt."""
+
+    prompt: Prompt
+    params: SamplingParams
+
+    @property
+    def key(self) -> str:
+        """Content hash; two requests with one key have the same answer from the same model."""
+        return content_hash(["generate", _prompt_form(self.prompt), asdict(self.params)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoglikelihoodRequest:
+    """Ask how likely a continuation is after a context.
+
+    White space at the end of the context counts as the beginning of the continuation, and both are
+    tokenised together, so that the tokens are those the model would see in running text.
+    """
+
+    context: Prompt
+    """May be empty; then the continuation follows the model's first-token mark alone."""
+    continuation: str
+
+    @property
+    def key(self) -> str:
+        """Content hash; two requests with one key have the same answer from the same model."""
+        return content_hash(["loglikelihood", _prompt_form(self.context), self.continuation])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollingRequest:
+    """Ask how likely a text is, each token given all before it that fit the window."""
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Content hash; two requests with one key have the same answer from the same model."""
+        return content_hash(["rolling", self.text])
+
+
+Request = GenerateRequest | LoglikelihoodRequest | RollingRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """Answer to a :class:`GenerateRequest`."""
+
+    text: str
+    """Without the stop string that ended it."""
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    duration_s: float
+    """Wall-clock time of the batch divided by its answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loglikelihood:
+    """Answer to a :class:`LoglikelihoodRequest` or a :class:`RollingRequest`."""
+
+    logprob: float
+    """Natural logarithm of the probability, summed over the scored tokens."""
+    is_greedy: bool
+    """True if each scored token was the likeliest one."""
+    n_tokens: int
+    """Scored tokens; 0 for an empty continuation, whose log-probability is 0."""
+    n_truncated: int = 0
+    """Tokens of the context that did not fit the window and were cut off at its beginning."""
+
+
+Response = Completion | Loglikelihood
+ResultT = TypeVar("ResultT", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[ResultT]):
+    """Results that became ready together, each with its position in the list of requests."""
+
+    results: Sequence[tuple[int, ResultT]]
+    efficiency: Efficiency
+    """What this work took."""
+
+
+class Runner(Protocol):
+    """A running model.
+
+    The three methods take all requests at once and yield results in any order, each exactly once.
+    Left out requests must not change the others: if the first k yields of a run are removed from
+    its requests, the rest gives the same numbers to the last digit. That makes an interrupted run
+    equal to an uninterrupted one.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is running."""
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
+        """Continue each prompt."""
+
+    def loglikelihood(
+        self, requests: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each continuation given its context."""
+
+    def loglikelihood_rolling(
+        self, requests: Sequence[RollingRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each whole text."""
+
+    def close(self) -> None:
+        """Give back memory; the runner can't be used afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A metric's value for one example: nan if it can't be scored."""
+
+    value: float
+    weight: float = 1.0
+    """Units behind the value, such as the bytes of a text; means are weighted by it."""
+
+
+class Task(Protocol):
+    """Examples, the requests they make, and how responses are scored."""
+
+    @property
+    def name(self) -> str:
+        """Short name, unique on a leaderboard."""
+
+    @property
+    def hash(self) -> str:
+        """Content hash over everything that shapes a score."""
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """The examples, in order."""
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric that a leaderboard shows first."""
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """The task's metrics, and for each whether more is better."""
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What a reader has to know to repeat it: few-shot, template, stop strings, seeds."""
+
+    def requests(self, example: Example) -> Sequence[Request]:
+        """Make an example's requests, all of one kind throughout a task."""
+
+    def score(self, example: Example, responses: Sequence[Response]) -> Mapping[str, Measurement]:
+        """Measure an example's responses, in the order of its requests, by metric."""
+
+    def estimate(self, metric: str, scores: Sequence[Score]) -> Estimate:
+        """Sum up one metric over examples."""
+
+
+def _prompt_form(prompt: Prompt) -> object:
+    if isinstance(prompt, str):
+        return prompt
+    return [[message.role, message.content] for message in prompt]

@@ -1,0 +1,315 @@
+"""The records that everything else reads and writes.
+
+Generations, scores and comparisons are facts: appended to the workspace, never changed. Estimates,
+runs and standings are derived from them and can be computed again at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from evalcore.hashing import content_hash
+
+__all__ = [
+    "Adapter",
+    "Comparison",
+    "Efficiency",
+    "Estimate",
+    "EvalRun",
+    "Example",
+    "FinishReason",
+    "Generation",
+    "Message",
+    "ModelSpec",
+    "RaterKind",
+    "Role",
+    "SamplingParams",
+    "Score",
+    "Standing",
+    "Winner",
+    "utc_now",
+]
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "error"]
+Winner = Literal["model_a", "model_b", "tie", "both_bad"]
+RaterKind = Literal["human", "judge", "rule", "simulated"]
+
+
+def utc_now() -> str:
+    """Return the present time in UTC, ISO 8601 to the second, such as ``2026-11-22T19:30:00Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter in a stack; the model becomes W + Σ weight·B·A."""
+
+    name: str
+    """Name for people; the folder's name unless said otherwise."""
+    path: str
+    """Folder that holds ``adapter_config.json`` and the weights."""
+    weight: float = 1.0
+    """Factor on the adapter's own scaled product B·A."""
+    sha256: str = ""
+    """Hash over the adapter's files; empty until resolved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A variant: base weights, quantisation, adapter stack and chat template."""
+
+    name: str
+    """Name for people, unique within a run."""
+    backend: str
+    """Which runner loads it: ``hf``, ``gguf``, ``openai`` or ``fake``."""
+    weights: str
+    """Folder, file, hub id or served model."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub id."""
+    sha256: str = ""
+    """Hash over weight, configuration and tokenizer files; empty where the files are elsewhere."""
+    quantization: str | None = None
+    """Such as ``int8`` or ``nf4``; None means not quantised."""
+    adapters: tuple[Adapter, ...] = ()
+    """The stack, in the order of application."""
+    dtype: str | None = None
+    """``float32``, ``bfloat16`` or ``float16``."""
+    device: str = "auto"
+    """Where it runs; not part of the fingerprint."""
+    chat_template: str | None = None
+    """Name of a template that replaces the model's own, or None."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Further settings of the backend that change an output, sorted by name."""
+    licence: str | None = None
+    """SPDX identifier or the licence's name."""
+    training_cost_usd: float | None = None
+    """Published cost of making it from its base, in US dollars."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over everything that changes an output; names, device, licence and cost do not.
+
+        Files count by their content, not by their place: a model that was moved keeps its results.
+        """
+        where = self.sha256 or [self.weights, self.revision]
+        return content_hash(
+            {
+                "backend": self.backend,
+                "weights": where,
+                "quantization": self.quantization,
+                "adapters": [[a.sha256 or a.path, float(a.weight)] for a in self.adapters],
+                "dtype": self.dtype,
+                "chat_template": self.chat_template,
+                "options": self.options,
+            }
+        )
+
+    @property
+    def base(self) -> ModelSpec:
+        """The same model without adapters and with no name: what has to be resident to run it."""
+        return replace(self, name="", adapters=(), licence=None, training_cost_usd=None)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
+        """Rebuild a spec from :func:`dataclasses.asdict`, also after a trip through JSON."""
+        return cls(
+            **{
+                **fields,
+                "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
+                "options": tuple((key, value) for key, value in fields["options"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How an answer is decoded; temperature 0 is greedy."""
+
+    max_new_tokens: int = 256
+    """Most tokens generated, at least 1."""
+    temperature: float = 0.0
+    """0 takes the likeliest token and ignores the other settings and the seed."""
+    top_p: float = 1.0
+    """Smallest set of tokens with at least this probability; in (0, 1]."""
+    top_k: int = 0
+    """This many likeliest tokens; 0 means all."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer; they are not part of it."""
+    seed: int = 0
+    """With the request, fixes a sampled answer, whatever else is in the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One item of a task or prompt set."""
+
+    id: str
+    """Content hash."""
+    messages: tuple[Message, ...]
+    """The prompt, last turn by the user; for perplexity the text as a single message."""
+    references: tuple[str, ...] = ()
+    """Right answers; with choices, those among them that are right."""
+    choices: tuple[str, ...] = ()
+    """Answers to choose from by log-likelihood."""
+    category: str | None = None
+    """Label to break results down by."""
+    group: str | None = None
+    """Cluster: examples of one group are not independent of each other."""
+    images: tuple[str, ...] = ()
+    """Paths of the images that the prompt speaks of."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the file says of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A model's answer to one request."""
+
+    example_id: str
+    fingerprint: str
+    """Of the model."""
+    request_key: str
+    """Hash of prompt and parameters; with the fingerprint, the key in the store."""
+    params: SamplingParams
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    duration_s: float
+    """Wall-clock time of the batch divided by its answers."""
+    created_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One metric's value for one example and one model."""
+
+    example_id: str
+    fingerprint: str
+    """Of the model."""
+    task_hash: str
+    """Content hash of the task: definition, examples and few-shot examples."""
+    metric: str
+    value: float
+    """nan = could not be scored: left out of means, and counted."""
+    weight: float = 1.0
+    """Units behind the value (tokens, words or bytes of a perplexity); 1 for plain means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its uncertainty."""
+
+    value: float
+    low: float
+    """Lower end of the interval; nan or -inf where the data give none."""
+    high: float
+    """Upper end of the interval; nan or inf where the data give none."""
+    confidence_level: float
+    method: str
+    """How the interval was made."""
+    n: int
+    """Scored observations."""
+    n_unscored: int = 0
+    """Observations left out because they could not be scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A vote or a verdict: which of two answers to one example is better."""
+
+    id: str
+    example_id: str
+    model_a: str
+    """Fingerprint or name."""
+    model_b: str
+    winner: Winner
+    rater: str
+    """Who judged: a rater's pseudonym or a judge's name."""
+    rater_kind: RaterKind
+    swapped: bool
+    """True if ``model_b`` was shown first."""
+    created_utc: str
+    explanation: str = ""
+    judge_prompt_version: str | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """What the work of a run took, summed over all its sessions."""
+
+    prefill_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_tokens: int = 0
+    decode_s: float = 0.0
+    peak_memory_bytes: int = 0
+    """Highest resident memory of the process (of the device on CUDA)."""
+    size_on_disk_bytes: int = 0
+    """Weight files of base and adapters."""
+
+    @property
+    def prefill_tokens_per_s(self) -> float:
+        """Prompt and scored tokens per second; nan if none were processed."""
+        return self.prefill_tokens / self.prefill_s if self.prefill_s else float("nan")
+
+    @property
+    def decode_tokens_per_s(self) -> float:
+        """Generated tokens per second; nan if none were generated."""
+        return self.decode_tokens / self.decode_s if self.decode_s else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalRun:
+    """One model on one task."""
+
+    run_id: str
+    """Hash of fingerprint and task hash: the same work has the same id."""
+    spec: ModelSpec
+    task: str
+    """The task's name."""
+    task_hash: str
+    primary_metric: str
+    higher_is_better: Mapping[str, bool]
+    """By metric."""
+    params: Mapping[str, Any]
+    """Settings of the task that shaped the requests."""
+    estimates: Mapping[str, Estimate]
+    """By metric; ``metric/category`` breaks one down."""
+    efficiency: Efficiency
+    n_examples: int
+    created_utc: str
+    code_version: str
+    environment: Mapping[str, str]
+    """Versions of the packages that can change a number, and the machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A leaderboard's row."""
+
+    rank: int | None
+    """1 is best; None if the model lacks results that the board needs."""
+    rank_low: int | None
+    """Best rank that the data do not rule out."""
+    rank_high: int | None
+    """Worst rank that the data do not rule out."""
+    tie_group: str
+    """Letters; models that share one are not significantly different."""
+    model: ModelSpec
+    rating: Estimate
+    metrics: Mapping[str, Estimate]
+    """By ``task/metric``."""
+    efficiency: Efficiency

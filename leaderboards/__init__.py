@@ -1,0 +1,1 @@
+"""Standings, and everything that talks to MLflow."""

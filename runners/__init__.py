@@ -1,0 +1,1 @@
+"""Model strings to running models: transformers, quantisation, LoRA stacks, the bundled family."""
