@@ -6,16 +6,15 @@ parts inside the command.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from evalcore.codec import to_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,7 +23,6 @@ __all__ = [
     "JsonOption",
     "StoreOption",
     "WorkspaceOption",
-    "jsonable",
     "print_json",
     "progress_bar",
 ]
@@ -46,23 +44,9 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
-def jsonable(value: Any) -> Any:
-    """Return records, mappings and sequences as plain JSON types; nan and infinities as None."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return jsonable(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
 def print_json(value: Any) -> None:
     """Print a record or nested structure as strict JSON on stdout."""
-    text = json.dumps(jsonable(value), ensure_ascii=False, indent=2, allow_nan=False)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(to_json(value, indent=2) + "\n")
 
 
 @contextmanager

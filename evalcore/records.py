@@ -121,17 +121,6 @@ class ModelSpec:
         """The same model without adapters and with no name: what has to be resident to run it."""
         return replace(self, name="", adapters=(), licence=None, training_cost_usd=None)
 
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
-        """Rebuild a spec from :func:`dataclasses.asdict`, also after a trip through JSON."""
-        return cls(
-            **{
-                **fields,
-                "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
-                "options": tuple((key, value) for key, value in fields["options"]),
-            }
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:

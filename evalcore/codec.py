@@ -1,0 +1,69 @@
+"""Records to JSON and back; strict JSON, in which nan and the infinities are null."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from evalcore.records import Adapter, Efficiency, Estimate, EvalRun, Example, Message, ModelSpec
+
+__all__ = ["estimate_from", "example_from", "jsonable", "run_from", "spec_from", "to_json"]
+
+
+def jsonable(value: Any) -> Any:
+    """Return records, mappings and sequences as plain JSON types; nan and infinities as None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return a record or nested structure as strict JSON text."""
+    return json.dumps(jsonable(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def estimate_from(fields: Mapping[str, Any]) -> Estimate:
+    """Rebuild an estimate; null stands for nan."""
+    numbers = {
+        key: math.nan if fields[key] is None else fields[key] for key in ("value", "low", "high")
+    }
+    return Estimate(**{**fields, **numbers})
+
+
+def spec_from(fields: Mapping[str, Any]) -> ModelSpec:
+    """Rebuild a model spec."""
+    return ModelSpec(
+        **{
+            **fields,
+            "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
+            "options": tuple((key, value) for key, value in fields["options"]),
+        }
+    )
+
+
+def example_from(fields: Mapping[str, Any]) -> Example:
+    """Rebuild an example."""
+    lists = {key: tuple(fields[key]) for key in ("references", "choices", "images")}
+    messages = tuple(Message(**message) for message in fields["messages"])
+    return Example(**{**fields, **lists, "messages": messages})
+
+
+def run_from(fields: Mapping[str, Any]) -> EvalRun:
+    """Rebuild a run."""
+    return EvalRun(
+        **{
+            **fields,
+            "spec": spec_from(fields["spec"]),
+            "estimates": {key: estimate_from(item) for key, item in fields["estimates"].items()},
+            "efficiency": Efficiency(**fields["efficiency"]),
+        }
+    )

@@ -1,0 +1,118 @@
+"""Opening a workspace: engine, pragmas, migrations, and plain words for what can go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from evalcore.codec import to_json
+from evalcore.errors import WorkspaceError
+from evalcore.store.schema import SCHEMA_REVISION
+
+__all__ = ["explained", "open_engine"]
+
+DATABASE_NAME = "parity.sqlite"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_engine(workspace: Path, store_url: str | None) -> Engine:
+    """Open the workspace's database, or the one at a URL, and bring its tables up to date.
+
+    Raises
+    ------
+    WorkspaceError
+        If the folder can't be made or written, the URL can't be used, the file is no database, or
+        the tables were written by a newer version.
+    """
+    where = store_url or str(workspace / DATABASE_NAME)
+    with explained(where):
+        engine = _engine(workspace, store_url)
+        _migrate(engine, where)
+    return engine
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn a database's or file system's error into one line that says what and where."""
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise WorkspaceError(f"store URL can't be used: {error}") from error
+    except ModuleNotFoundError as error:
+        raise WorkspaceError(
+            f"store {where!r} needs the Python package {error.name!r}: pip install {error.name}"
+        ) from error
+    except DBAPIError as error:
+        raise WorkspaceError(
+            f"workspace {where}: {error.orig}; nothing was half-written"
+        ) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise WorkspaceError(f"workspace {where}: {error}") from error
+
+
+def _engine(workspace: Path, store_url: str | None) -> Engine:
+    if store_url is None:
+        workspace.mkdir(parents=True, exist_ok=True)
+        store_url = f"sqlite:///{workspace / DATABASE_NAME}"
+    engine = sa.create_engine(store_url, json_serializer=to_json)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_pragmas)
+        sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin, not by sqlite3
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # A killed process loses nothing in WAL mode; only a power cut can cost the last moments.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _migrate(engine: Engine, where: str) -> None:
+    with engine.connect() as connection:
+        if _revision(connection) == SCHEMA_REVISION:
+            return
+    # One process migrates, others wait for it and then find nothing to do.
+    locking = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+    with locking.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7072617269747)")
+        if _revision(connection) != SCHEMA_REVISION:
+            _upgrade(connection, where)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection, where: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise WorkspaceError(
+            f"workspace {where} was written by a newer version of parity "
+            f"(schema {_revision(connection)}, this version knows {SCHEMA_REVISION}): update parity"
+        ) from error

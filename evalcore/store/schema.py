@@ -1,0 +1,203 @@
+"""Tables of the workspace. A change here comes with a migration; a test compares the two.
+
+Facts (generation, loglikelihood, work, score, comparison, vote_event) are appended and keyed by
+content, so that work done once is never done twice. ``eval_run`` is derived and may be replaced.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "SCHEMA_REVISION",
+    "battle",
+    "comparison",
+    "eval_run",
+    "example",
+    "generation",
+    "loglikelihood",
+    "metadata",
+    "model",
+    "score",
+    "task",
+    "task_example",
+    "vote",
+    "vote_event",
+    "work",
+]
+
+SCHEMA_REVISION = "0001"
+"""Newest migration; kept here so that opening a workspace need not load Alembic."""
+
+metadata = MetaData()
+
+model = Table(
+    "model",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("spec", JSON, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("task_hash", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+)
+
+example = Table(
+    "example",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("content", JSON, nullable=False),
+)
+
+task_example = Table(
+    "task_example",
+    metadata,
+    Column("task_hash", String(32), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("example_id", String(32), nullable=False),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("request_key", String(32), primary_key=True),
+    Column("example_id", String(32), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("finish_reason", String(16), nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("duration_s", Float, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+    Index("generation_by_example", "example_id"),
+)
+
+loglikelihood = Table(
+    "loglikelihood",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("request_key", String(32), primary_key=True),
+    Column("example_id", String(32), nullable=False),
+    Column("logprob", Float),  # null = not a number
+    Column("is_greedy", Boolean, nullable=False),
+    Column("n_tokens", Integer, nullable=False),
+    Column("n_truncated", Integer, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+)
+
+work = Table(
+    "work",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("fingerprint", String(32), nullable=False),
+    Column("task_hash", String(32), nullable=False),
+    Column("prefill_tokens", Integer, nullable=False),
+    Column("prefill_s", Float, nullable=False),
+    Column("decode_tokens", Integer, nullable=False),
+    Column("decode_s", Float, nullable=False),
+    Column("peak_memory_bytes", Integer, nullable=False),
+    Column("size_on_disk_bytes", Integer, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+    Index("work_by_run", "fingerprint", "task_hash"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("task_hash", String(32), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("fingerprint", String(32), primary_key=True),
+    Column("example_id", String(32), primary_key=True),
+    Column("value", Float),  # null = could not be scored
+    Column("weight", Float, nullable=False),
+)
+
+eval_run = Table(
+    "eval_run",
+    metadata,
+    Column("run_id", String(32), primary_key=True),
+    Column("fingerprint", String(32), nullable=False),
+    Column("task_hash", String(32), nullable=False),
+    Column("task", Text, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+    Index("eval_run_by_task", "task"),
+)
+
+comparison = Table(
+    "comparison",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("example_id", String(32), nullable=False),
+    Column("model_a", Text, nullable=False),
+    Column("model_b", Text, nullable=False),
+    Column("winner", String(16), nullable=False),
+    Column("rater", Text, nullable=False),
+    Column("rater_kind", String(16), nullable=False),
+    Column("swapped", Boolean, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+    Column("explanation", Text, nullable=False),
+    Column("judge_prompt_version", Text),
+    Column("cost_usd", Float),
+    Index("comparison_by_example", "example_id"),
+)
+
+battle = Table(
+    "battle",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("rater", Text, nullable=False),
+    Column("study", Text),
+    Column("example_id", String(32), nullable=False),
+    Column("left_model", String(32), nullable=False),
+    Column("right_model", String(32), nullable=False),
+    Column("side_seed", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("leaks", JSON),
+    Column("timings", JSON),
+    Column("created_utc", String(20), nullable=False),
+    Index("battle_by_rater", "rater"),
+)
+
+vote = Table(
+    "vote",
+    metadata,
+    Column("battle_id", String(32), primary_key=True),  # one vote a battle, whatever happens
+    Column("choice", String(16), nullable=False),
+    Column("reasons", JSON),
+    Column("comment", Text, nullable=False),
+    Column("visible_ms", Integer),
+    Column("status", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_utc", String(20), nullable=False),
+)
+
+vote_event = Table(
+    "vote_event",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("battle_id", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("detail", JSON),
+    Column("created_utc", String(20), nullable=False),
+    Index("vote_event_by_battle", "battle_id"),
+)

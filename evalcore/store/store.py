@@ -1,0 +1,372 @@
+"""Reading and writing the workspace's facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from evalcore.codec import example_from, jsonable, run_from, spec_from
+from evalcore.protocols import Completion, Loglikelihood, Response, Task
+from evalcore.records import (
+    Comparison,
+    Efficiency,
+    EvalRun,
+    Example,
+    Generation,
+    ModelSpec,
+    RaterKind,
+    SamplingParams,
+    Score,
+    utc_now,
+)
+from evalcore.store import schema
+from evalcore.store.opening import explained
+
+__all__ = ["Answered", "ScoreTable", "Store"]
+
+_KEYS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A response to store: which example and request it belongs to."""
+
+    example_id: str
+    request_key: str
+    response: Response
+    params: SamplingParams | None = None
+    """Of a generation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreTable:
+    """One metric of one task: models × examples, aligned, so that models compare in pairs."""
+
+    fingerprints: tuple[str, ...]
+    example_ids: tuple[str, ...]
+    """In the task's order."""
+    values: NDArray[np.float64]
+    """(n_models, n_examples); nan = unscored or missing."""
+    weights: NDArray[np.float64]
+    """(n_models, n_examples); 0 where missing."""
+
+
+class Store:
+    """A workspace's database.
+
+    Facts are inserted once: the same key again changes nothing, so that an interrupted command can
+    be repeated and two processes can share the work. Each method is one transaction.
+
+    Raises
+    ------
+    WorkspaceError
+        From every method, if the database can't be read or written, such as on a full disk.
+    """
+
+    def __init__(self, engine: Engine, *, where: str) -> None:
+        self._engine = engine
+        self.where = where
+        """Folder or URL, for messages."""
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with explained(self.where), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with explained(self.where), self._engine.connect() as connection:
+            yield connection
+
+    # models, tasks and examples
+
+    def add_model(self, spec: ModelSpec) -> None:
+        """Remember a variant; its name follows the latest call."""
+        row = {"fingerprint": spec.fingerprint, "spec": asdict(spec), "created_utc": utc_now()}
+        with self._writing() as connection:
+            _insert(connection, schema.model, [row], replace=("spec",))
+
+    def models(self) -> dict[str, ModelSpec]:
+        """All variants by fingerprint."""
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(schema.model.c.fingerprint, schema.model.c.spec))
+            return {fingerprint: spec_from(spec) for fingerprint, spec in rows}
+
+    def add_task(self, task: Task) -> None:
+        """Remember a task's settings and its examples in order."""
+        settings = jsonable(task.settings)
+        head = {"task_hash": task.hash, "name": task.name, "settings": settings}
+        places = [
+            {"task_hash": task.hash, "position": position, "example_id": example.id}
+            for position, example in enumerate(task.examples)
+        ]
+        with self._writing() as connection:
+            _insert(connection, schema.task, [{**head, "created_utc": utc_now()}])
+            _insert(connection, schema.example, _example_rows(task.examples))
+            _insert(connection, schema.task_example, places)
+
+    def add_examples(self, examples: Sequence[Example]) -> None:
+        """Remember examples that belong to no task, such as a prompt set's."""
+        with self._writing() as connection:
+            _insert(connection, schema.example, _example_rows(examples))
+
+    def examples(self, task_hash: str) -> list[Example]:
+        """Return a task's examples, in order."""
+        place, example = schema.task_example.c, schema.example.c
+        query = (
+            sa.select(example.content)
+            .join_from(schema.task_example, schema.example, place.example_id == example.id)
+            .where(place.task_hash == task_hash)
+            .order_by(place.position)
+        )
+        with self._reading() as connection:
+            return [example_from(content) for content in connection.scalars(query)]
+
+    # responses
+
+    def responses(self, fingerprint: str, keys: Sequence[str]) -> dict[str, Response]:
+        """Return what a model has answered already, by request key."""
+        found: dict[str, Response] = {}
+        with self._reading() as connection:
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                some = keys[start : start + _KEYS_PER_QUERY]
+                for table, build in _RESPONSES:
+                    query = table.select().where(
+                        table.c.fingerprint == fingerprint, table.c.request_key.in_(some)
+                    )
+                    found |= {row.request_key: build(row) for row in connection.execute(query)}
+        return found
+
+    def add_responses(
+        self, fingerprint: str, answered: Sequence[Answered], *, task_hash: str, took: Efficiency
+    ) -> None:
+        """Store responses that became ready together, and what they took."""
+        now = utc_now()
+        shared = {"fingerprint": fingerprint, "created_utc": now}
+        with self._writing() as connection:
+            for table, rows in _response_rows(answered).items():
+                _insert(connection, table, [row | shared for row in rows])
+            row = {**asdict(took), **shared, "task_hash": task_hash}
+            connection.execute(schema.work.insert(), [row])
+
+    def generations(
+        self, *, example_ids: Sequence[str] | None = None, fingerprint: str | None = None
+    ) -> Iterator[Generation]:
+        """Yield stored answers by model and request; of all models unless one is named."""
+        columns = schema.generation.c
+        query = schema.generation.select().order_by(columns.fingerprint, columns.request_key)
+        if fingerprint is not None:
+            query = query.where(columns.fingerprint == fingerprint)
+        with self._reading() as connection:
+            wanted = None if example_ids is None else frozenset(example_ids)
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                if wanted is None or row.example_id in wanted:
+                    fields = row._asdict() | {"params": _params_from(row.params)}
+                    yield Generation(**fields)
+
+    def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
+        """Sum up the work that a model did on a task, over all sessions."""
+        columns = schema.work.c
+        sums = [columns.prefill_tokens, columns.prefill_s, columns.decode_tokens, columns.decode_s]
+        peaks = [columns.peak_memory_bytes, columns.size_on_disk_bytes]
+        query = sa.select(
+            *[sa.func.coalesce(sa.func.sum(column), 0).label(column.name) for column in sums],
+            *[sa.func.coalesce(sa.func.max(column), 0).label(column.name) for column in peaks],
+        ).where(columns.fingerprint == fingerprint, columns.task_hash == task_hash)
+        with self._reading() as connection:
+            return Efficiency(**connection.execute(query).one()._asdict())
+
+    # scores and runs
+
+    def add_scores(self, scores: Iterable[Score]) -> None:
+        """Store scores; those that are there already stay as they are."""
+        rows = [
+            {
+                "task_hash": score.task_hash,
+                "metric": score.metric,
+                "fingerprint": score.fingerprint,
+                "example_id": score.example_id,
+                "value": _null_if_nan(score.value),
+                "weight": score.weight,
+            }
+            for score in scores
+        ]
+        with self._writing() as connection:
+            _insert(connection, schema.score, rows)
+
+    def scores(self, fingerprint: str, task_hash: str) -> list[Score]:
+        """Return a model's scores on a task, by metric and in the task's order."""
+        score, place = schema.score.c, schema.task_example.c
+        same = (score.task_hash == place.task_hash) & (score.example_id == place.example_id)
+        query = (
+            sa.select(schema.score)
+            .join_from(schema.score, schema.task_example, same)
+            .where(score.fingerprint == fingerprint, score.task_hash == task_hash)
+            .order_by(score.metric, place.position)
+        )
+        with self._reading() as connection:
+            return [
+                Score(**row._asdict() | {"value": _nan_if_null(row.value)})
+                for row in connection.execute(query)
+            ]
+
+    def score_table(
+        self, task_hash: str, metric: str, fingerprints: Sequence[str] | None = None
+    ) -> ScoreTable:
+        """One metric of one task for some models, or for all that have it."""
+        score, place = schema.score.c, schema.task_example.c
+        order = (
+            sa.select(place.example_id).where(place.task_hash == task_hash).order_by(place.position)
+        )
+        query = sa.select(score.fingerprint, score.example_id, score.value, score.weight).where(
+            score.task_hash == task_hash, score.metric == metric
+        )
+        with self._reading() as connection:
+            example_ids = tuple(connection.scalars(order))
+            cells = connection.execute(query).all()
+        models = tuple(fingerprints or sorted({cell.fingerprint for cell in cells}))
+        row_of = {fingerprint: row for row, fingerprint in enumerate(models)}
+        column_of = {example_id: column for column, example_id in enumerate(example_ids)}
+        values = np.full((len(models), len(example_ids)), np.nan)
+        weights = np.zeros_like(values)
+        for cell in cells:
+            if cell.fingerprint in row_of and cell.example_id in column_of:
+                place_ = row_of[cell.fingerprint], column_of[cell.example_id]
+                values[place_] = _nan_if_null(cell.value)
+                weights[place_] = cell.weight
+        return ScoreTable(
+            fingerprints=models, example_ids=example_ids, values=values, weights=weights
+        )
+
+    def save_run(self, run: EvalRun) -> None:
+        """Store a run's summary, replacing an earlier one of the same work."""
+        row = {
+            "run_id": run.run_id,
+            "fingerprint": run.spec.fingerprint,
+            "task_hash": run.task_hash,
+            "task": run.task,
+            "record": jsonable(run),
+            "created_utc": run.created_utc,
+        }
+        with self._writing() as connection:
+            _insert(connection, schema.eval_run, [row], replace=("record", "created_utc"))
+
+    def runs(self) -> list[EvalRun]:
+        """All runs, oldest first."""
+        columns = schema.eval_run.c
+        query = sa.select(columns.record).order_by(columns.created_utc, columns.run_id)
+        with self._reading() as connection:
+            return [run_from(record) for record in connection.scalars(query)]
+
+    # comparisons
+
+    def add_comparisons(self, comparisons: Iterable[Comparison]) -> None:
+        """Store votes and verdicts; an id that is there already stays as it is."""
+        with self._writing() as connection:
+            _insert(connection, schema.comparison, [asdict(item) for item in comparisons])
+
+    def comparisons(
+        self, *, kinds: Sequence[RaterKind] = ("human", "judge", "rule")
+    ) -> Iterator[Comparison]:
+        """Yield stored votes and verdicts, oldest first; simulated ones only if asked for."""
+        columns = schema.comparison.c
+        query = (
+            schema.comparison.select()
+            .where(columns.rater_kind.in_(kinds))
+            .order_by(columns.created_utc, columns.id)
+        )
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                yield Comparison(**row._asdict())
+
+
+def _insert(
+    connection: Connection,
+    table: sa.Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    replace: tuple[str, ...] = (),
+) -> None:
+    """Insert rows; where the primary key is there already, keep the old row or some columns."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = list(table.primary_key.columns)
+    if replace:
+        new = {column: statement.excluded[column] for column in replace}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, rows)
+
+
+def _example_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    return [{"id": example.id, "content": jsonable(example)} for example in examples]
+
+
+def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str, Any]]]:
+    rows: dict[sa.Table, list[dict[str, Any]]] = {}
+    for item in answered:
+        keys = {"example_id": item.example_id, "request_key": item.request_key}
+        row = asdict(item.response) | keys
+        if isinstance(item.response, Completion):
+            row["params"] = asdict(item.params or SamplingParams())
+            rows.setdefault(schema.generation, []).append(row)
+        else:
+            row["logprob"] = _null_if_nan(item.response.logprob)
+            rows.setdefault(schema.loglikelihood, []).append(row)
+    return rows
+
+
+def _null_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _nan_if_null(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _params_from(fields: dict[str, Any]) -> SamplingParams:
+    return SamplingParams(**{**fields, "stop": tuple(fields["stop"])})
+
+
+def _completion(row: Any) -> Response:
+    return Completion(
+        text=row.text,
+        finish_reason=row.finish_reason,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        duration_s=row.duration_s,
+    )
+
+
+def _loglikelihood(row: Any) -> Response:
+    return Loglikelihood(
+        logprob=_nan_if_null(row.logprob),
+        is_greedy=row.is_greedy,
+        n_tokens=row.n_tokens,
+        n_truncated=row.n_truncated,
+    )
+
+
+_RESPONSES = ((schema.generation, _completion), (schema.loglikelihood, _loglikelihood))
