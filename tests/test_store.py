@@ -69,7 +69,7 @@ def test_store_written_by_newer_version_is_refused(tmp_path: Path):
     with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(WorkspaceError, match="newer version.*9999"):
+    with pytest.raises(WorkspaceError, match=r"newer version.*9999"):
         open_store(tmp_path)
 
 
