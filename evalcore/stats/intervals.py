@@ -1,0 +1,292 @@
+"""Confidence intervals of proportions and means."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
+
+from evalcore.errors import InputError
+from evalcore.records import Estimate
+from evalcore.stats.bootstrap import bca_interval
+from evalcore.stats.clustering import cluster_variance, t_quantile
+
+__all__ = [
+    "mean_estimate",
+    "proportion_estimate",
+    "tango_interval",
+    "unanimous_interval",
+    "wilson_interval",
+]
+
+
+def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion.
+
+    The ends solve |p̂ − p| = z √(p(1−p)/n) for p [1]_, so that they lie within [0, 1] and the
+    interval has a width even for p̂ = 0 or 1.
+
+    Parameters
+    ----------
+    successes
+        Between 0 and n; need not be whole, as with an effective n.
+    n
+        Observations, or the effective number of them; 0 gives (0, 1): nothing is ruled out.
+    level
+        Confidence level.
+
+    References
+    ----------
+    .. [1] Wilson (1927), Probable inference, the law of succession, and statistical inference,
+       JASA 22, 209-212.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(3641, 7042)
+    >>> round(low, 4), round(high, 4)
+    (0.5054, 0.5287)
+    """
+    if not 0.0 <= successes <= n:
+        raise InputError(f"successes must lie between 0 and n={n}; got {successes}")
+    z = t_quantile(level, math.inf)
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    shrink = 1.0 + z * z / n
+    centre = (share + z * z / (2.0 * n)) / shrink
+    half = z / shrink * math.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+def tango_interval(
+    wins: float, losses: float, n: float, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Score interval of P(win) − P(loss) where the rest are ties.
+
+    The difference of two proportions on the same n items, of which only ``wins + losses`` differ:
+    the ends solve (b − c − nΔ)² = z² n (2 p̃ + Δ − Δ²), where p̃ is the maximum likelihood estimate
+    of P(loss) given Δ [1]_. It has a width for ties only, too.
+
+    Parameters
+    ----------
+    wins, losses
+        Items that only the first, or only the second, got right; need not be whole.
+    n
+        All items, ties among them, or the effective number; 0 gives (−1, 1).
+    level
+        Confidence level.
+
+    References
+    ----------
+    .. [1] Tango (1998), Equivalence test and confidence interval for the difference in proportions
+       for the paired-sample design, Statistics in Medicine 17, eq. 12-15.
+
+    Examples
+    --------
+    >>> low, high = tango_interval(0, 9, 44)
+    >>> round(low, 4), round(high, 4)
+    (-0.345, -0.1078)
+    """
+    z = t_quantile(level, math.inf)
+    if min(wins, losses) < 0 or wins + losses > n * (1 + 1e-12):
+        raise InputError(f"wins + losses must lie between 0 and n={n}; got {wins} and {losses}")
+    if n == 0:
+        return -1.0, 1.0
+
+    def excess(delta: float) -> float:
+        b = (2.0 * n - wins + losses) * delta - wins - losses
+        c = -losses * delta * (1.0 - delta)
+        loss = (math.sqrt(max(b * b - 8.0 * n * c, 0.0)) - b) / (4.0 * n)
+        spread = max(2.0 * loss + delta * (1.0 - delta), 0.0)
+        return (wins - losses - n * delta) ** 2 - z * z * n * spread
+
+    centre = (wins - losses) / n
+    # A hair beside the centre, as the centre itself is a second root if there are only ties.
+    low, high = (
+        end
+        if centre == end
+        else float(optimize.brentq(excess, end, centre + math.copysign(1e-12, end)))
+        for end in (-1.0, 1.0)
+    )
+    return low, high
+
+
+def unanimous_interval(
+    value: float, n: float, *, bounds: tuple[float, float], level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a mean where all n observations are equal.
+
+    Such data leave room for a share w = 1 − (α/2)^(1/n) of other values, anywhere in ``bounds``:
+    with a larger share, n equal observations would have come up less often than α/2. Hence
+    [value − w (value − low), value + w (high − value)]: no zero width, and infinite for a quantity
+    without bounds. For n = 0 it is ``bounds``.
+    """
+    low, high = bounds
+    if n <= 0:
+        return low, high
+    room = 1.0 - ((1.0 - level) / 2.0) ** (1.0 / n)
+    return (
+        value - room * (value - low) if value > low else low,
+        value + room * (high - value) if value < high else high,
+    )
+
+
+def proportion_estimate(
+    values: ArrayLike, *, groups: ArrayLike | None = None, level: float = 0.95
+) -> Estimate:
+    """Estimate a proportion from marks of 0 and 1.
+
+    Without groups this is :func:`wilson_interval`. With groups, n is replaced by the effective
+    n* = p(1−p) / V · (z/t)², V being :func:`~evalcore.stats.clustering.cluster_variance` and t the
+    quantile of Student's t at its degrees of freedom, but never by more than n. If all marks are
+    equal the data don't tell how alike groups are within; then each counts as one observation.
+
+    Parameters
+    ----------
+    values
+        0, 1 or nan (could not be scored: left out and counted), shape (n,).
+    groups
+        Labels, shape (n,); marks of one group depend on each other. None: all independent.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        For n = 0 the value is nan and the interval [0, 1].
+
+    References
+    ----------
+    .. [1] Korn & Graubard (1998), Confidence intervals for proportions with small expected number
+       of positive counts estimated from survey data, Survey Methodology 24, section 2.
+    """
+    marks, labels, n_unscored = _scored(values, groups)
+    if np.any((marks != 0.0) & (marks != 1.0)):
+        wrong = marks[(marks != 0.0) & (marks != 1.0)][0]
+        raise InputError(f"values of a proportion must be 0, 1 or nan; got {wrong}")
+    n = len(marks)
+    share = float(marks.mean()) if n else math.nan
+    n_effective = float(n) if labels is None or n == 0 else _effective_n(marks, labels, level)
+    low, high = wilson_interval(share * n_effective if n else 0.0, n_effective, level=level)
+    return Estimate(
+        value=share,
+        low=low,
+        high=high,
+        confidence_level=level,
+        method="Wilson" if labels is None else "Wilson, effective n by group",
+        n=n,
+        n_unscored=n_unscored,
+    )
+
+
+def mean_estimate(
+    values: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
+    """Estimate a mean.
+
+    - Plain means: the BCa bootstrap (:func:`~evalcore.stats.bootstrap.bca_interval`).
+    - With weights, the ratio Σwy/Σw; with groups, too: ȳ ± t √V, V by
+      :func:`~evalcore.stats.clustering.cluster_variance`, cut off at ``bounds``.
+    - If all values are equal, or there is only one, their spread is unknown and not zero:
+      :func:`unanimous_interval`, which is infinite unless the quantity has ``bounds``.
+
+    Parameters
+    ----------
+    values
+        Shape (n,); nan (could not be scored) is left out and counted.
+    weights
+        Non-negative units behind each value, such as tokens, shape (n,).
+    groups
+        Labels, shape (n,); values of one group depend on each other.
+    level
+        Confidence level.
+    seed
+        Of the bootstrap.
+    bounds
+        Least and greatest value that the quantity can take.
+
+    Returns
+    -------
+    Estimate
+        For n = 0, or weights that sum to 0, the value is nan and the interval ``bounds``.
+
+    Examples
+    --------
+    >>> mean_estimate([0.25, 0.5, float("nan")], groups=["x", "y", "y"]).n_unscored
+    1
+    """
+    scored, labels, n_unscored = _scored(values, groups)
+    shares = _shares(values, weights, scored)
+    value = float(shares @ scored) if shares is not None else math.nan
+    low, high, method = bounds[0], bounds[1], "none"
+    if shares is not None:
+        groupings = () if labels is None else (labels,)
+        spread = cluster_variance(scored, weights=shares, groupings=groupings)
+        if not spread.variance > 1e-24 * value * value:
+            low, high = unanimous_interval(value, spread.n_effective, bounds=bounds, level=level)
+            method = "all equal"
+        elif weights is None and labels is None:
+            low, high = bca_interval(scored, level=level, seed=seed)
+            method = "BCa bootstrap"
+        else:
+            half = t_quantile(level, spread.df) * math.sqrt(spread.variance)
+            low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+            method = "cluster-robust t" if labels is not None else "ratio estimator, t"
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        confidence_level=level,
+        method=method,
+        n=len(scored),
+        n_unscored=n_unscored,
+    )
+
+
+def _scored(
+    values: ArrayLike, groups: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.generic] | None, int]:
+    """Leave out what could not be scored, and count it."""
+    observed = np.asarray(values, dtype=float).reshape(-1)
+    labels = None if groups is None else np.asarray(groups)
+    if labels is not None and labels.shape != observed.shape:
+        raise InputError(f"groups must be as many as values, {len(observed)}; got {len(labels)}")
+    kept = ~np.isnan(observed)
+    return observed[kept], None if labels is None else labels[kept], int((~kept).sum())
+
+
+def _shares(
+    values: ArrayLike, weights: ArrayLike | None, scored: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Weights of the scored values, summing to 1; None if there is nothing to weigh."""
+    if weights is None:
+        return np.full(len(scored), 1.0 / len(scored)) if len(scored) else None
+    observed = np.asarray(values, dtype=float).reshape(-1)
+    given = np.asarray(weights, dtype=float).reshape(-1)
+    if given.shape != observed.shape:
+        raise InputError(f"weights must be as many as values, {len(observed)}; got {len(given)}")
+    kept = given[~np.isnan(observed)]
+    if not np.all(kept >= 0.0) or np.any(np.isinf(kept)):
+        raise InputError(f"weights must be finite and not negative; got {kept.min()}")
+    return kept / kept.sum() if kept.sum() > 0 else None
+
+
+def _effective_n(marks: NDArray[np.float64], labels: NDArray[np.generic], level: float) -> float:
+    share = float(marks.mean())
+    spread = cluster_variance(marks, groupings=(labels,))
+    if math.isnan(spread.variance) or share in (0.0, 1.0):
+        return spread.n_effective
+    ratio = t_quantile(level, math.inf) / t_quantile(level, spread.df)
+    if spread.variance == 0.0:
+        return len(marks) * ratio**2
+    return min(share * (1.0 - share) / spread.variance, len(marks)) * ratio**2
