@@ -1,1 +1,10 @@
 """Model strings to running models: transformers, quantisation, LoRA stacks, the bundled family."""
+
+from __future__ import annotations
+
+from runners.loading import open_runners
+from runners.modelstring import parse_model
+from runners.options import RunnerOptions
+from runners.resolving import resolve
+
+__all__ = ["RunnerOptions", "open_runners", "parse_model", "resolve"]
