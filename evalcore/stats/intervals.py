@@ -10,7 +10,7 @@ from scipy import optimize
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
-from evalcore.stats.bootstrap import bca_interval
+from evalcore.stats.bootstrap import bootstrap_interval
 from evalcore.stats.clustering import cluster_variance, t_quantile
 
 __all__ = [
@@ -194,7 +194,7 @@ def mean_estimate(
 ) -> Estimate:
     """Estimate a mean.
 
-    - Plain means: the BCa bootstrap (:func:`~evalcore.stats.bootstrap.bca_interval`).
+    - Plain means: the percentile bootstrap (:func:`~evalcore.stats.bootstrap.bootstrap_interval`).
     - With weights, the ratio Σwy/Σw; with groups, too: ȳ ± t √V, V by
       :func:`~evalcore.stats.clustering.cluster_variance`, cut off at ``bounds``.
     - If all values are equal, or there is only one, their spread is unknown and not zero:
@@ -236,8 +236,8 @@ def mean_estimate(
             low, high = unanimous_interval(value, spread.n_effective, bounds=bounds, level=level)
             method = "all equal"
         elif weights is None and labels is None:
-            low, high = bca_interval(scored, level=level, seed=seed)
-            method = "BCa bootstrap"
+            low, high = bootstrap_interval(scored, level=level, seed=seed)
+            method = "percentile bootstrap"
         else:
             half = t_quantile(level, spread.df) * math.sqrt(spread.variance)
             low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
