@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
@@ -16,7 +15,6 @@ from evalcore.stats.clustering import cluster_variance, t_quantile
 __all__ = [
     "mean_estimate",
     "proportion_estimate",
-    "tango_interval",
     "unanimous_interval",
     "wilson_interval",
 ]
@@ -59,59 +57,6 @@ def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> tuple
     half = z / shrink * math.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
-    return low, high
-
-
-def tango_interval(
-    wins: float, losses: float, n: float, *, level: float = 0.95
-) -> tuple[float, float]:
-    """Score interval of P(win) − P(loss) where the rest are ties.
-
-    The difference of two proportions on the same n items, of which only ``wins + losses`` differ:
-    the ends solve (b − c − nΔ)² = z² n (2 p̃ + Δ − Δ²), where p̃ is the maximum likelihood estimate
-    of P(loss) given Δ [1]_. It has a width for ties only, too.
-
-    Parameters
-    ----------
-    wins, losses
-        Items that only the first, or only the second, got right; need not be whole.
-    n
-        All items, ties among them, or the effective number; 0 gives (−1, 1).
-    level
-        Confidence level.
-
-    References
-    ----------
-    .. [1] Tango (1998), Equivalence test and confidence interval for the difference in proportions
-       for the paired-sample design, Statistics in Medicine 17, eq. 12-15.
-
-    Examples
-    --------
-    >>> low, high = tango_interval(0, 9, 44)
-    >>> round(low, 4), round(high, 4)
-    (-0.345, -0.1078)
-    """
-    z = t_quantile(level, math.inf)
-    if min(wins, losses) < 0 or wins + losses > n * (1 + 1e-12):
-        raise InputError(f"wins + losses must lie between 0 and n={n}; got {wins} and {losses}")
-    if n == 0:
-        return -1.0, 1.0
-
-    def excess(delta: float) -> float:
-        b = (2.0 * n - wins + losses) * delta - wins - losses
-        c = -losses * delta * (1.0 - delta)
-        loss = (math.sqrt(max(b * b - 8.0 * n * c, 0.0)) - b) / (4.0 * n)
-        spread = max(2.0 * loss + delta * (1.0 - delta), 0.0)
-        return (wins - losses - n * delta) ** 2 - z * z * n * spread
-
-    centre = (wins - losses) / n
-    # A hair beside the centre, as the centre itself is a second root if there are only ties.
-    low, high = (
-        end
-        if centre == end
-        else float(optimize.brentq(excess, end, centre + math.copysign(1e-12, end)))
-        for end in (-1.0, 1.0)
-    )
     return low, high
 
 

@@ -13,8 +13,9 @@ from scipy import stats
 from evalcore.errors import InputError
 from evalcore.records import Estimate
 from evalcore.stats.clustering import cluster_variance, group_codes, t_quantile
-from evalcore.stats.intervals import mean_estimate, tango_interval
+from evalcore.stats.intervals import mean_estimate
 from evalcore.stats.sign_flip import sign_flip_test
+from evalcore.stats.trinomial import tango_interval
 
 __all__ = [
     "PairedDifference",
