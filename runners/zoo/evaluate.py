@@ -66,7 +66,7 @@ def load(
     for adapter in adapters:
         model = PeftModel.from_pretrained(model, family / adapter).merge_and_unload()
     model.eval()
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def scores(model: PreTrainedModel, tokenizer: TokenizerFast, task: str) -> list[float]:
@@ -140,7 +140,7 @@ def _answers(model: PreTrainedModel, tokenizer: TokenizerFast, prompts: Sequence
         )
         for prompt in prompts
     ]
-    answers: list[str] = [""] * len(asked)
+    answers: dict[int, str] = {}
     for chunk in _by_length(asked):
         batch = tokenizer(
             [asked[i] for i in chunk], add_special_tokens=False, padding=True, return_tensors="pt"
@@ -153,11 +153,9 @@ def _answers(model: PreTrainedModel, tokenizer: TokenizerFast, prompts: Sequence
                 do_sample=False,
             )
         new = ids[:, batch["input_ids"].shape[1] :]
-        for i, text in zip(
-            chunk, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True
-        ):
-            answers[i] = text
-    return answers
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        answers.update(zip(chunk, texts, strict=True))
+    return [answers[i] for i in range(len(asked))]
 
 
 def _logprobs(

@@ -25,6 +25,7 @@ from transformers import PreTrainedTokenizerFast as TokenizerFast
 
 from runners.zoo.batches import batches, encode
 from runners.zoo.corpus import stream
+from runners.zoo.evaluate import report
 from runners.zoo.tokenizer import make_tokenizer
 
 __all__ = ["RECIPES", "Recipe", "main", "make_adapter", "make_base"]
@@ -183,7 +184,7 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def main() -> None:
-    """Train the whole family, or the models named, into a folder."""
+    """Train the whole family, or the models named, and evaluate what was stored."""
     parser = argparse.ArgumentParser(description="Train the tiny family.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the models")
     parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
@@ -194,6 +195,8 @@ def main() -> None:
             make_base(arguments.out / name)
         else:
             make_adapter(name, arguments.out)
+    if all((arguments.out / name).is_dir() for name in RECIPES):
+        logger.info("%s", report(arguments.out))
 
 
 if __name__ == "__main__":
