@@ -11,7 +11,9 @@ from scipy import stats
 
 from evalcore.errors import InputError
 
-__all__ = ["ClusterVariance", "cluster_variance", "group_codes", "t_quantile"]
+__all__ = ["ClusterVariance", "cluster_variance", "crossed_variance", "group_codes", "t_quantile"]
+
+_SATTERTHWAITE_FROM_DF = 3.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +23,9 @@ class ClusterVariance:
     variance: float
     """Squared standard error; nan with fewer than two clusters."""
     n_effective: float
-    """Clusters, counted as (Σh)²/Σh² of their shares of the weight; of the coarsest grouping."""
-
-    @property
-    def df(self) -> float:
-        """Degrees of freedom of Student's t."""
-        return max(self.n_effective - 1.0, 0.0)
+    """Clusters, counted as 1/Σh² of their shares h of the weight; of the coarsest grouping."""
+    df: float
+    """Degrees of freedom of Student's t."""
 
 
 def cluster_variance(
@@ -37,8 +36,10 @@ def cluster_variance(
     For one grouping this is the delete-one-cluster jackknife,
     V = (G−1)/G · Σ_g (r_g / (1 − h_g))², where r_g = Σ_{i∈g} w_i (y_i − ȳ) / Σw is a cluster's part
     of the error and h_g its share of the weight [1]_. With clusters of one observation and equal
-    weights it is s²/n. For two crossed groupings V = V₁ + V₂ − V₁₂, V₁₂ by their intersection [2]_,
-    and never less than V₁ or V₂ alone.
+    weights it is s²/n, and it has 1/Σh² − 1 degrees of freedom. For two crossed groupings
+    V = V₁ + V₂ − V₁₂, V₁₂ by their intersection [2]_, and never less than V₁₂. Its degrees of
+    freedom are V² / (V₁²/df₁ + V₂²/df₂) [3]_, or those of the coarser grouping if these are more,
+    or if it has fewer than five clusters: from so few V₁ and V₂ are too noisy for [3]_.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ def cluster_variance(
        cluster-robust inference, J. Appl. Econometrics 38, eq. 15 (CV3).
     .. [2] Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, JBES 29,
        eq. 2.13.
+    .. [3] Satterthwaite (1946), An approximate distribution of estimates of variance components,
+       Biometrics Bulletin 2, eq. 17.
 
     Examples
     --------
@@ -70,21 +73,19 @@ def cluster_variance(
     weight = np.ones(len(observed)) if weights is None else np.asarray(weights, dtype=float)
     total = weight.sum()
     if len(observed) == 0 or total <= 0:
-        return ClusterVariance(variance=float("nan"), n_effective=0.0)
+        return ClusterVariance(variance=float("nan"), n_effective=0.0, df=0.0)
+    if len(groupings) > 2:
+        raise InputError(f"groupings must be at most two; got {len(groupings)}")
     share = weight / total
     error = share * (observed - share @ observed)
     codes = [group_codes(labels) for labels in groupings]
-    if not codes:
-        return _jackknife(error, share)
     ways = [_jackknife(_sums(c, error), _sums(c, share)) for c in codes]
-    variance = max(way.variance for way in ways)
-    if len(codes) == 2:
-        both = group_codes(codes[0] * (int(codes[1].max()) + 1) + codes[1])
-        overlap = _jackknife(_sums(both, error), _sums(both, share)).variance
-        variance = max(variance, ways[0].variance + ways[1].variance - overlap)
-    elif len(codes) > 2:
-        raise InputError(f"groupings must be at most two; got {len(codes)}")
-    return ClusterVariance(variance=variance, n_effective=min(way.n_effective for way in ways))
+    if not ways:
+        return _jackknife(error, share)
+    if len(ways) == 1:
+        return ways[0]
+    both = group_codes(codes[0] * (int(codes[1].max()) + 1) + codes[1])
+    return crossed_variance(*ways, overlap=_jackknife(_sums(both, error), _sums(both, share)))
 
 
 def group_codes(labels: ArrayLike) -> NDArray[np.intp]:
@@ -107,6 +108,25 @@ def _jackknife(error: NDArray[np.float64], share: NDArray[np.float64]) -> Cluste
     error, share = error[share > 0], share[share > 0]
     n_clusters = len(share)
     if n_clusters < 2:
-        return ClusterVariance(variance=float("nan"), n_effective=float(n_clusters))
+        return ClusterVariance(variance=float("nan"), n_effective=float(n_clusters), df=0.0)
     variance = (n_clusters - 1) / n_clusters * float(np.sum((error / (1.0 - share)) ** 2))
-    return ClusterVariance(variance=variance, n_effective=1.0 / float(np.sum(share**2)))
+    n_effective = 1.0 / float(np.sum(share**2))
+    return ClusterVariance(variance=variance, n_effective=n_effective, df=n_effective - 1.0)
+
+
+def crossed_variance(
+    first: ClusterVariance, second: ClusterVariance, *, overlap: ClusterVariance
+) -> ClusterVariance:
+    """Combine the variances by two groupings and by their intersection.
+
+    See :func:`cluster_variance`.
+    """
+    variance = max(first.variance + second.variance - overlap.variance, overlap.variance)
+    least_df = min(first.df, second.df)
+    noise = sum(way.variance**2 / way.df for way in (first, second) if way.df > 0.0)
+    trusted = least_df >= _SATTERTHWAITE_FROM_DF and noise > 0.0
+    return ClusterVariance(
+        variance=variance,
+        n_effective=min(first.n_effective, second.n_effective),
+        df=max(variance**2 / noise, least_df) if trusted else least_df,
+    )
