@@ -134,8 +134,8 @@ def votes_needed(
 ) -> int | None:
     """Fewest votes that show parity with the power wanted.
 
-    Without clusters and for a win rate of ½ that is (z_{1−α} + z_{1−β/2})² (1 − t) / (4 δ²), β being
-    1 − power and t the share of ties [1]_.
+    Without clusters and for a win rate of ½ that is (z_{1−α} + z_{1−β/2})² (1 − t) / (4 δ²), where
+    β is 1 − power and t the share of ties [1]_.
 
     Returns
     -------

@@ -1,0 +1,248 @@
+"""Commands on votes: compare and plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.errors import InputError
+from evalcore.records import RaterKind
+
+if TYPE_CHECKING:
+    from evalcore.records import Comparison, Estimate
+    from evalcore.stats.parity import ParityTest
+    from evalcore.stats.planning import VoteModel
+    from evalcore.stats.win_rate import WinRate
+    from evalcore.store import Store
+    from evalcore.votes import Votes
+
+__all__ = ["compare", "plan"]
+
+VotesArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[VOTES]", help="jsonl, csv or parquet file; without it, the workspace's votes."
+    ),
+]
+RatersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--raters",
+        metavar="KIND",
+        help="Only votes of this kind: human, judge, rule or simulated; repeatable. "
+        "Without it, all but simulated ones.",
+    ),
+]
+MarginOption = Annotated[
+    float,
+    typer.Option(help="Half-width of parity around a win rate of 0.5: 0.05 is 45 % to 55 %."),
+]
+AlphaOption = Annotated[float, typer.Option(help="Level of each test.")]
+
+
+def compare(
+    model_a: Annotated[str, typer.Argument(metavar="A", help="Model, as the votes name it.")],
+    model_b: Annotated[str, typer.Argument(metavar="B", help="The model to compare it with.")],
+    votes: VotesArgument = None,
+    margin: MarginOption = 0.05,
+    alpha: AlphaOption = 0.05,
+    raters: RatersOption = None,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two models: win rate, difference, parity within a margin, and a verdict."""
+    from evalcore.stats.parity import parity_test
+    from evalcore.stats.win_rate import PairVotes, win_rate
+
+    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
+    result = win_rate(PairVotes.from_votes(loaded, model_a, model_b), level=1.0 - alpha)
+    test = parity_test(result, margin=margin, alpha=alpha)
+    form = _comparison_form(model_a, model_b, result, test)
+    if as_json:
+        print_json(form)
+    else:
+        _print_comparison(form, result, test)
+
+
+def plan(
+    margin: MarginOption = 0.05,
+    power: Annotated[float, typer.Option(help="Probability of showing parity.")] = 0.8,
+    alpha: AlphaOption = 0.05,
+    win_rate: Annotated[float, typer.Option(help="True win rate, ties counting half.")] = 0.5,
+    ties: Annotated[float, typer.Option(help="Expected share of ties.")] = 0.0,
+    prompts: Annotated[
+        int | None, typer.Option(min=1, help="Prompts; without it, one for each vote.")
+    ] = None,
+    raters: Annotated[
+        int | None, typer.Option(min=1, help="Raters; without it, one for each vote.")
+    ] = None,
+    prompt_share: Annotated[
+        float, typer.Option(help="Share of variance common to votes on one prompt.")
+    ] = 0.17,
+    rater_share: Annotated[
+        float, typer.Option(help="Share of variance common to votes by one rater.")
+    ] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many votes, prompts and raters it takes to show parity."""
+    from evalcore.stats.planning import VoteModel, prompts_needed, votes_needed
+
+    model = VoteModel(
+        win_rate=win_rate, tie_share=ties, prompt_share=prompt_share, rater_share=rater_share
+    )
+    n_votes = votes_needed(
+        model, margin=margin, power=power, n_prompts=prompts, n_raters=raters, alpha=alpha
+    )
+    form = {
+        "margin": margin,
+        "power": power,
+        "alpha": alpha,
+        "win_rate": win_rate,
+        "tie_share": ties,
+        "prompt_share": prompt_share,
+        "rater_share": rater_share,
+        "n_prompts": prompts,
+        "n_raters": raters,
+        "n_votes": n_votes,
+        "n_prompts_at_one_vote_each": prompts_needed(
+            model, margin=margin, power=power, n_raters=raters, alpha=alpha
+        ),
+        "more_votes": _more_votes(n_votes, prompts, raters, model=model, alpha=alpha, power=power),
+    }
+    if as_json:
+        print_json(form)
+    else:
+        _print_plan(form)
+
+
+def load_votes(
+    path: Path | None, workspace: Path, store_url: str | None, *, kinds: Sequence[RaterKind]
+) -> Votes:
+    """Read votes of the kinds wanted from a file, or from the workspace if there is none."""
+    import numpy as np
+
+    from evalcore.store import open_store
+    from evalcore.votes import Votes, read_votes
+
+    if path is None:
+        with open_store(workspace, store_url) as opened:
+            return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
+    votes = read_votes(path)
+    if votes.rater_kind is None:
+        return votes
+    unwanted = [kind for kind in votes.rater_kind.names if kind not in kinds]
+    codes = [votes.rater_kind.names.index(kind) for kind in unwanted]
+    left_out = np.isin(votes.rater_kind.codes, codes)
+    if left_out.any():
+        n_left_out = int(left_out.sum())
+        print(f"left out {n_left_out} votes by {', '.join(unwanted)} raters", file=sys.stderr)
+    return votes.take(~left_out)
+
+
+def _named(store: Store, kinds: Sequence[RaterKind]) -> Iterator[Comparison]:
+    """Yield comparisons with the models' names in place of their fingerprints."""
+    from dataclasses import replace
+
+    names = {fingerprint: spec.name for fingerprint, spec in store.models().items()}
+    for comparison in store.comparisons(kinds=kinds):
+        first, second = comparison.model_a, comparison.model_b
+        yield replace(
+            comparison, model_a=names.get(first, first), model_b=names.get(second, second)
+        )
+
+
+def _kinds(raters: Sequence[str] | None) -> tuple[RaterKind, ...]:
+    known: tuple[RaterKind, ...] = get_args(RaterKind)
+    for kind in raters or ():
+        if kind not in known:
+            raise InputError(f"--raters must be one of {', '.join(known)}; got {kind!r}")
+    return tuple(k for k in known if (k in raters if raters else k != "simulated"))
+
+
+def _comparison_form(
+    model_a: str, model_b: str, result: WinRate, test: ParityTest
+) -> dict[str, Any]:
+    estimate = result.estimate
+    return {
+        "model_a": model_a,
+        "model_b": model_b,
+        "n": estimate.n,
+        "wins": result.wins,
+        "ties": result.ties,
+        "losses": result.losses,
+        "win_rate": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p_difference": test.p_difference,
+        "p_parity": test.p_parity,
+        "margin": test.margin,
+        "smallest_margin": test.smallest_margin,
+        "method": estimate.method,
+        "verdict": test.words,
+    }
+
+
+def _print_comparison(form: dict[str, Any], result: WinRate, test: ParityTest) -> None:
+    estimate = result.estimate
+    print(f"{form['model_a']} against {form['model_b']}: {test.words}")
+    print(f"  votes      {estimate.n}: {result.wins} won, {result.ties} tied, {result.losses} lost")
+    print(f"  win rate   {_percent(estimate)}; {estimate.method}")
+    print(f"  difference p = {test.p_difference:.3g}")
+    print(f"  parity     p = {test.p_parity:.3g} within ±{test.margin:g};", end=" ")
+    print(f"shown from ±{test.smallest_margin:.4f} on")
+    print(f"  not worse  p = {test.p_noninferior:.3g} by {test.margin:g} or more")
+
+
+def _percent(estimate: Estimate) -> str:
+    level = 100.0 * estimate.confidence_level
+    low, high = 100.0 * estimate.low, 100.0 * estimate.high
+    return f"{100.0 * estimate.value:.1f} % ({level:g} %: {low:.1f} to {high:.1f})"
+
+
+def _more_votes(
+    n_votes: int | None,
+    prompts: int | None,
+    raters: int | None,
+    *,
+    model: VoteModel,
+    alpha: float,
+    power: float,
+) -> list[dict[str, Any]]:
+    """Show what margin ever more votes on the same prompts by the same raters would reach."""
+    from evalcore.stats.planning import Study, reachable_margin
+
+    first = n_votes or max(prompts or 0, raters or 0, 100)
+    most = prompts * raters if prompts and raters else 100 * first
+    sizes = dict.fromkeys(min(first * factor, most) for factor in (1, 2, 5, 10, 100))
+    studies = [Study(n_votes=size, n_prompts=prompts, n_raters=raters) for size in sizes]
+    return [
+        {
+            "n_votes": study.n_votes,
+            "smallest_margin": reachable_margin(study, model, power=power, alpha=alpha),
+        }
+        for study in studies
+    ]
+
+
+def _print_plan(form: dict[str, Any]) -> None:
+    where = ", ".join(
+        f"{form[key]} {noun}" if form[key] else f"a {noun[:-1]} for each vote"
+        for key, noun in (("n_prompts", "prompts"), ("n_raters", "raters"))
+    )
+    goal = f"parity within ±{form['margin']:g} with {100 * form['power']:g} % power"
+    if form["n_votes"] is None:
+        print(f"{goal}: no number of votes is enough with {where}")
+    else:
+        print(f"{goal}: {form['n_votes']} votes with {where}")
+    needed = form["n_prompts_at_one_vote_each"]
+    print(f"  prompts if each has one vote: {needed or 'no number is enough with these raters'}")
+    for row in form["more_votes"]:
+        margin = row["smallest_margin"]
+        print(f"  {row['n_votes']:>9} votes: ", end="")
+        print(f"±{margin:.4f}" if margin is not None else "parity can't be shown")
