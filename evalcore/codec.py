@@ -65,5 +65,6 @@ def run_from(fields: Mapping[str, Any]) -> EvalRun:
             "spec": spec_from(fields["spec"]),
             "estimates": {key: estimate_from(item) for key, item in fields["estimates"].items()},
             "efficiency": Efficiency(**fields["efficiency"]),
+            "warnings": tuple(fields["warnings"]),
         }
     )

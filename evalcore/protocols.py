@@ -19,7 +19,6 @@ from evalcore.records import (
     Message,
     ModelSpec,
     SamplingParams,
-    Score,
 )
 
 __all__ = [
@@ -34,6 +33,7 @@ __all__ = [
     "Response",
     "RollingRequest",
     "Runner",
+    "ScoredExample",
     "Task",
 ]
 
@@ -98,6 +98,8 @@ class Completion:
     completion_tokens: int
     duration_s: float
     """Wall-clock time of the batch divided by its answers."""
+    n_truncated: int = 0
+    """Tokens of the prompt that did not fit the window and were cut off at its beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +168,17 @@ class Measurement:
     """Units behind the value, such as the bytes of a text; means are weighted by it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredExample:
+    """An example with a model's responses and what they were worth."""
+
+    example: Example
+    responses: Sequence[Response]
+    """In the order of the example's requests."""
+    measurements: Mapping[str, Measurement]
+    """By metric."""
+
+
 class Task(Protocol):
     """Examples, the requests they make, and how responses are scored."""
 
@@ -199,7 +212,7 @@ class Task(Protocol):
     def score(self, example: Example, responses: Sequence[Response]) -> Mapping[str, Measurement]:
         """Measure an example's responses, in the order of its requests, by metric."""
 
-    def estimate(self, metric: str, scores: Sequence[Score]) -> Estimate:
+    def estimate(self, metric: str, items: Sequence[ScoredExample]) -> Estimate:
         """Sum up one metric over examples."""
 
 

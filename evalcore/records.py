@@ -192,7 +192,7 @@ class Score:
     """Content hash of the task: definition, examples and few-shot examples."""
     metric: str
     value: float
-    """nan = could not be scored: left out of means, and counted."""
+    """nan = could not be scored: left out of means, and counted. Perplexities: nats per unit."""
     weight: float = 1.0
     """Units behind the value (tokens, words or bytes of a perplexity); 1 for plain means."""
 
@@ -283,6 +283,8 @@ class EvalRun:
     code_version: str
     environment: Mapping[str, str]
     """Versions of the packages that can change a number, and the machine."""
+    warnings: tuple[str, ...] = ()
+    """What a reader has to know, such as prompts that were cut to fit the context window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

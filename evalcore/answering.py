@@ -1,0 +1,166 @@
+"""Letting models answer requests: what is stored isn't asked again, what is ready is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import cast
+
+from evalcore.hashing import content_hash
+from evalcore.protocols import (
+    Finished,
+    GenerateRequest,
+    LoglikelihoodRequest,
+    Request,
+    Response,
+    RollingRequest,
+    Runner,
+)
+from evalcore.records import Example, Generation, ModelSpec, SamplingParams
+from evalcore.store import Store
+from evalcore.store.store import Answered
+
+__all__ = ["Begin", "Job", "OpenRunners", "Work", "answer_prompts", "pending", "respond"]
+
+OpenRunners = Callable[[Sequence[ModelSpec]], Generator[Runner, None, None]]
+"""Yields a running model for each spec, each in use until the next one is asked for."""
+
+Advance = Callable[[int], None]
+Begin = Callable[[str, int], Advance]
+"""Told a label and a number of requests; what it returns is told how many have been finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request, and the example it was made for."""
+
+    example: Example
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Jobs that belong together, all of one kind."""
+
+    name: str
+    key: str
+    """What the work is counted for: a task's hash."""
+    jobs: Sequence[Job]
+
+
+def pending(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> list[Job]:
+    """Return the jobs that this model hasn't answered yet, each request once."""
+    by_key = {job.request.key: job for job in jobs}
+    answered = store.responses(spec.fingerprint, list(by_key))
+    return [job for key, job in by_key.items() if key not in answered]
+
+
+def respond(
+    specs: Sequence[ModelSpec],
+    works: Sequence[Work],
+    store: Store,
+    *,
+    open_runners: OpenRunners,
+    begin: Begin,
+    done: Callable[[ModelSpec, Work], None],
+) -> None:
+    """Let each model answer what it hasn't answered yet.
+
+    Only models with something left to do are opened. ``done`` is called for each model and work as
+    soon as all its answers are stored.
+    """
+    busy = []
+    for spec in specs:
+        store.add_model(spec)
+        left = [work for work in works if pending(spec, work.jobs, store)]
+        if left:
+            busy.append(spec)
+        for work in works:
+            if work not in left:
+                done(spec, work)
+    with closing(open_runners(busy)) as runners:
+        for runner in runners:
+            for work in works:
+                if _answer(runner, work, store, begin=begin):
+                    done(runner.spec, work)
+
+
+def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> int:
+    todo = pending(runner.spec, work.jobs, store)
+    advance = begin(f"{runner.spec.name} · {work.name}", len(todo))
+    for finished in _run(runner, [job.request for job in todo]):
+        answered = [
+            Answered(
+                example_id=todo[place].example.id,
+                request_key=todo[place].request.key,
+                response=response,
+                params=getattr(todo[place].request, "params", None),
+            )
+            for place, response in finished.results
+        ]
+        store.add_responses(
+            runner.spec.fingerprint, answered, task_hash=work.key, took=finished.efficiency
+        )
+        advance(len(answered))
+    return len(todo)
+
+
+def _run(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:
+    if not requests:
+        return iter(())
+    if isinstance(requests[0], GenerateRequest):
+        return runner.generate(cast("Sequence[GenerateRequest]", requests))
+    if isinstance(requests[0], LoglikelihoodRequest):
+        return runner.loglikelihood(cast("Sequence[LoglikelihoodRequest]", requests))
+    return runner.loglikelihood_rolling(cast("Sequence[RollingRequest]", requests))
+
+
+def answer_prompts(
+    specs: Sequence[ModelSpec],
+    examples: Sequence[Example],
+    store: Store,
+    *,
+    params: SamplingParams,
+    chat: bool,
+    open_runners: OpenRunners,
+    begin: Begin,
+) -> list[Generation]:
+    """Let each model answer a prompt set.
+
+    Parameters
+    ----------
+    specs
+        Resolved variants.
+    examples
+        The prompts.
+    store
+        What is answered there already isn't asked again.
+    params
+        How answers are decoded.
+    chat
+        Through the model's chat template; otherwise the last message is continued as plain text.
+    open_runners, begin
+        As in :func:`respond`.
+
+    Returns
+    -------
+    list of Generation
+        By model, then prompt, in the order given.
+    """
+    prompts = [item.messages if chat else item.messages[-1].content for item in examples]
+    jobs = [
+        Job(item, GenerateRequest(prompt=prompt, params=params))
+        for item, prompt in zip(examples, prompts, strict=True)
+    ]
+    work = Work("prompts", content_hash(["prompts", [job.request.key for job in jobs]]), jobs)
+    store.add_examples(examples)
+    respond(
+        specs, [work], store, open_runners=open_runners, begin=begin, done=lambda _spec, _work: None
+    )
+    answers = {
+        (answer.fingerprint, answer.request_key): answer
+        for spec in specs
+        for answer in store.generations(fingerprint=spec.fingerprint)
+    }
+    return [answers[spec.fingerprint, job.request.key] for spec in specs for job in jobs]

@@ -1,0 +1,270 @@
+"""Commands that run models: eval, generate, run; and the list of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.errors import IncompleteError, InputError
+
+if TYPE_CHECKING:
+    from evalcore.answering import OpenRunners
+    from evalcore.records import EvalRun, Example, Generation, ModelSpec
+
+__all__ = ["evaluate", "generate", "run", "tasks"]
+
+ModelOption = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model string, such as zoo:tiny or hf:DIR+lora:DIR*0.5; repeatable.",
+    ),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Most sequences run together.")
+]
+
+
+def evaluate(
+    model: ModelOption,
+    task: Annotated[
+        list[str],
+        typer.Option("--task", "-t", metavar="TASK", help="Task name or YAML file; repeatable."),
+    ],
+    limit: LimitOption = None,
+    batch_size: BatchSizeOption = None,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate models on automated tasks; started again, it does only what is missing."""
+    from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.progress import progress_bars
+    from evalcore.store import open_store
+    from evalcore.tasks import load_task
+
+    loaded = [load_task(name, limit=limit) for name in task]
+    specs = _resolved(model)
+    with open_store(workspace, store) as opened, progress_bars() as begin:
+        runs = evaluate_tasks(specs, loaded, opened, open_runners=_opener(batch_size), begin=begin)
+    if as_json:
+        print_json({"runs": [_run_form(run) for run in runs]})
+    else:
+        _print_runs(runs)
+    _complain_if_unscored(runs)
+
+
+def generate(
+    model: ModelOption,
+    prompts: Annotated[
+        list[Path], typer.Option("--prompts", "-p", metavar="FILE", help="JSONL or text file.")
+    ],
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="In (0, 1].")] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="String that ends an answer.")] = None,
+    seed: Annotated[int, typer.Option(help="Fixes sampled answers.")] = 0,
+    chat: Annotated[
+        bool, typer.Option("--chat/--no-chat", help="Through the model's chat template.")
+    ] = True,
+    limit: LimitOption = None,
+    batch_size: BatchSizeOption = None,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a prompt set with each model, for judges and voters to compare."""
+    from evalcore.answering import answer_prompts
+    from evalcore.progress import progress_bars
+    from evalcore.records import SamplingParams
+    from evalcore.store import open_store
+
+    if top_p <= 0.0:
+        raise InputError(f"--top-p must be in (0, 1]; got {top_p}")
+    params = SamplingParams(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        stop=tuple(stop or ()),
+        seed=seed,
+    )
+    examples = _prompt_examples(prompts, limit)
+    specs = _resolved(model)
+    with open_store(workspace, store) as opened, progress_bars() as begin:
+        answers = answer_prompts(
+            specs,
+            examples,
+            opened,
+            params=params,
+            chat=chat,
+            open_runners=_opener(batch_size),
+            begin=begin,
+        )
+    if as_json:
+        print_json({"generations": answers})
+    else:
+        _print_answers(answers, specs)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="YAML run file: models, tasks, prompts.")],
+    batch_size: BatchSizeOption = None,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate and generate as a YAML file says."""
+    from evalcore.answering import answer_prompts
+    from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.progress import progress_bars
+    from evalcore.runfile import read_run_file
+    from evalcore.store import open_store
+    from evalcore.tasks import load_task
+
+    run_file = read_run_file(file)
+    loaded = [load_task(name, limit=run_file.limit) for name in run_file.tasks]
+    examples = _prompt_examples([Path(path) for path in run_file.prompts], run_file.limit)
+    specs = _resolved(run_file.model_strings())
+    opener = _opener(batch_size)
+    with open_store(workspace, store) as opened, progress_bars() as begin:
+        runs = evaluate_tasks(specs, loaded, opened, open_runners=opener, begin=begin)
+        answers = answer_prompts(
+            specs,
+            examples,
+            opened,
+            params=run_file.generation.params(),
+            chat=run_file.chat,
+            open_runners=opener,
+            begin=begin,
+        )
+    if as_json:
+        print_json({"runs": [_run_form(item) for item in runs], "generations": answers})
+    else:
+        _print_runs(runs)
+        _print_answers(answers, specs)
+    _complain_if_unscored(runs)
+
+
+def tasks(
+    task: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Names or YAML files.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the bundled tasks, or check task files of one's own."""
+    from evalcore.tasks import bundled_tasks, load_task
+
+    loaded = [load_task(name) for name in task or bundled_tasks()]
+    rows = [
+        {
+            "name": item.name,
+            "kind": item.definition.kind,
+            "examples": len(item.examples),
+            "primary_metric": item.primary_metric,
+            "hash": item.hash,
+            "description": item.definition.description,
+        }
+        for item in loaded
+    ]
+    if as_json:
+        print_json({"tasks": rows})
+    else:
+        _print_table(rows)
+
+
+def _print_answers(answers: Sequence[Generation], specs: Sequence[ModelSpec]) -> None:
+    names = {spec.fingerprint: spec.name for spec in specs}
+    rows = [
+        {
+            "model": names[answer.fingerprint],
+            "answer": answer.text,
+            "ended by": answer.finish_reason,
+        }
+        for answer in answers
+    ]
+    _print_table(rows)
+
+
+def _print_runs(runs: Sequence[EvalRun]) -> None:
+    rows = []
+    for item in runs:
+        found = item.estimates[item.primary_metric]
+        rows.append(
+            {
+                "model": item.spec.name,
+                "task": item.task,
+                "metric": item.primary_metric,
+                "value": f"{found.value:.3f}",
+                "interval": f"{found.low:.3f} to {found.high:.3f}",
+                "n": found.n,
+                "remarks": "; ".join(item.warnings),
+            }
+        )
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(*rows[0], box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _run_form(run: EvalRun) -> dict[str, object]:
+    return {
+        "run_id": run.run_id,
+        "model": run.spec.name,
+        "fingerprint": run.spec.fingerprint,
+        "task": run.task,
+        "task_hash": run.task_hash,
+        "primary_metric": run.primary_metric,
+        "n_examples": run.n_examples,
+        "estimates": run.estimates,
+        "efficiency": run.efficiency,
+        "warnings": run.warnings,
+    }
+
+
+def _resolved(models: Sequence[str]) -> list[ModelSpec]:
+    from runners import parse_model, resolve
+
+    return [resolve(parse_model(text)) for text in models]
+
+
+def _opener(batch_size: int | None) -> OpenRunners:
+    from runners import RunnerOptions, open_runners
+
+    options = RunnerOptions() if batch_size is None else RunnerOptions(batch_size=batch_size)
+    return lambda specs: open_runners(specs, options=options)
+
+
+def _prompt_examples(paths: Sequence[Path], limit: int | None) -> list[Example]:
+    from evalcore.tasks.prompt_sets import read_prompts
+
+    return [example for path in paths for example in read_prompts(path)[:limit]]
+
+
+def _complain_if_unscored(runs: Sequence[EvalRun]) -> None:
+    unscored = [
+        f"{item.spec.name} on {item.task}: {found.n_unscored} of {item.n_examples}"
+        for item in runs
+        if (found := item.estimates[item.primary_metric]).n_unscored
+    ]
+    if unscored:
+        raise IncompleteError("some examples could not be scored: " + "; ".join(unscored))

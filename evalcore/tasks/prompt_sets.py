@@ -1,0 +1,65 @@
+"""Prompt sets: questions without references, for answers that people or judges compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalcore.errors import TaskError
+from evalcore.records import Example
+from evalcore.tasks.examples import LineTemplates, example_from_fields, read_jsonl, unique
+
+__all__ = ["read_prompts"]
+
+
+def read_prompts(path: Path) -> list[Example]:
+    """Read prompts from a file.
+
+    A ``.txt`` file has one prompt a line. A ``.jsonl`` file has one JSON text or object a line;
+    an object names the prompt ``prompt``, ``text``, ``instruction``, ``messages``, or ``turns``
+    with a single turn, and may have ``id`` (or ``question_id``), ``category`` and ``group``.
+
+    Raises
+    ------
+    TaskError
+        Naming file and line, also for two equal prompts and for a file without any.
+    """
+    numbered = []
+    for number, content in _lines(path):
+        where = f"{path}, line {number}"
+        fields = _fields(content, where=where)
+        numbered.append((number, example_from_fields(fields, LineTemplates(), where=where)))
+    return unique(numbered, path)
+
+
+def _lines(path: Path) -> list[tuple[int, Any]]:
+    if path.suffix != ".txt":
+        return list(read_jsonl(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise TaskError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read: {error.strerror}") from error
+    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _fields(content: Any, *, where: str) -> Mapping[str, Any]:
+    if isinstance(content, str):
+        return {"prompt": content}
+    if not isinstance(content, dict):
+        raise TaskError(f"{where}: must be a text or a JSON object; got {type(content).__name__}")
+    fields = dict(content)
+    if "question_id" in fields:
+        fields.setdefault("id", fields["question_id"])
+    if "instruction" in fields:
+        fields.setdefault("prompt", fields["instruction"])
+    if "turns" in fields:
+        turns = fields.pop("turns")
+        if not isinstance(turns, list) or len(turns) != 1:
+            raise TaskError(f"{where}: turns must hold a single turn; got {turns!r}")
+        fields.setdefault("prompt", turns[0])
+    return fields

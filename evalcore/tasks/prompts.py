@@ -1,0 +1,58 @@
+"""From an example to the prompt that a model sees."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evalcore.protocols import Prompt
+from evalcore.records import Example, Message
+from evalcore.tasks.definition import Fewshot
+
+__all__ = ["PromptBuilder"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptBuilder:
+    """Puts system prompt, worked examples and question together."""
+
+    system: str | None
+    chat: bool
+    answer_prefix: str
+    """Stands between a question and its answer."""
+    fewshot: Fewshot
+    pool: Sequence[Example] = ()
+    """Worked examples to take from, each with a reference."""
+
+    def build(self, example: Example) -> Prompt:
+        """Return the prompt: messages for a chat template, else plain text."""
+        shots = self._shots(example)
+        return self._messages(example, shots) if self.chat else self._text(example, shots)
+
+    def _shots(self, example: Example) -> Sequence[Example]:
+        n = self.fewshot.n
+        if n == 0:
+            return ()
+        # An example must not be shown its own answer.
+        others = [shot for shot in self.pool if shot.messages != example.messages]
+        if self.fewshot.draw == "fixed":
+            return others[:n]
+        # Drawn from the id, so that neither order nor number of examples changes a prompt.
+        return random.Random(f"{self.fewshot.seed}/{example.id}").sample(others, n)  # noqa: S311
+
+    def _messages(self, example: Example, shots: Sequence[Example]) -> tuple[Message, ...]:
+        opening = [Message(role="system", content=self.system)] if self.system else []
+        worked = [
+            turn
+            for shot in shots
+            for turn in (*shot.messages, Message(role="assistant", content=shot.references[0]))
+        ]
+        return (*opening, *worked, *example.messages)
+
+    def _text(self, example: Example, shots: Sequence[Example]) -> str:
+        parts = [self.system] if self.system else []
+        parts += [
+            shot.messages[-1].content + self.answer_prefix + shot.references[0] for shot in shots
+        ]
+        return self.fewshot.separator.join([*parts, example.messages[-1].content])
