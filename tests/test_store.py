@@ -152,3 +152,13 @@ def test_models_are_found_by_fingerprint(store: Store):
     spec = ModelSpec(name="m", backend="fake", weights="w")
     store.add_model(spec)
     assert store.models() == {spec.fingerprint: spec}
+
+
+def test_answers_to_a_task_come_in_its_order_and_of_one_model(store: Store, add_results):
+    for name in "ab":
+        spec = ModelSpec(name=name, backend="fake", weights=name)
+        answers = [f"{name} says {place}" for place in range(12)]
+        run = add_results(store, spec, "sums", [1.0] * 12, answers=answers)
+        add_results(store, spec, "lists", [1.0] * 12)
+    found = store.task_generations(spec.fingerprint, run.task_hash)
+    assert [answer.text for answer in found] == answers

@@ -180,8 +180,24 @@ class Store:
             wanted = None if example_ids is None else frozenset(example_ids)
             for row in connection.execution_options(yield_per=1000).execute(query):
                 if wanted is None or row.example_id in wanted:
-                    fields = row._asdict() | {"params": _params_from(row.params)}
-                    yield Generation(**fields)
+                    yield _generation(row)
+
+    def task_generations(self, fingerprint: str, task_hash: str) -> list[Generation]:
+        """Return a model's answers to a task's examples, in their order and oldest first.
+
+        An example that other tasks or prompt sets share may have several answers.
+        """
+        place, answer = schema.task_example.c, schema.generation.c
+        query = (
+            sa.select(schema.generation)
+            .join_from(
+                schema.task_example, schema.generation, place.example_id == answer.example_id
+            )
+            .where(place.task_hash == task_hash, answer.fingerprint == fingerprint)
+            .order_by(place.position, answer.created_utc, answer.request_key)
+        )
+        with self._reading() as connection:
+            return [_generation(row) for row in connection.execute(query)]
 
     def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
         """Sum up the work that a model did on a task, over all sessions."""
@@ -348,6 +364,10 @@ def _nan_if_null(value: float | None) -> float:
 
 def _params_from(fields: dict[str, Any]) -> SamplingParams:
     return SamplingParams(**{**fields, "stop": tuple(fields["stop"])})
+
+
+def _generation(row: Any) -> Generation:
+    return Generation(**row._asdict() | {"params": _params_from(row.params)})
 
 
 def _completion(row: Any) -> Response:
