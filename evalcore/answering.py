@@ -70,23 +70,22 @@ def respond(
     Only models with something left to do are opened. ``done`` is called for each model and work as
     soon as all its answers are stored.
     """
-    busy = []
+    left: dict[str, list[Work]] = {}
     for spec in specs:
         store.add_model(spec)
-        left = [work for work in works if pending(spec, work.jobs, store)]
-        if left:
-            busy.append(spec)
+        left[spec.fingerprint] = [work for work in works if pending(spec, work.jobs, store)]
         for work in works:
-            if work not in left:
+            if work not in left[spec.fingerprint]:
                 done(spec, work)
-    with closing(open_runners(busy)) as runners:
+    busy = {spec.fingerprint: spec for spec in specs if left[spec.fingerprint]}
+    with closing(open_runners(list(busy.values()))) as runners:
         for runner in runners:
-            for work in works:
-                if _answer(runner, work, store, begin=begin):
-                    done(runner.spec, work)
+            for work in left[runner.spec.fingerprint]:
+                _answer(runner, work, store, begin=begin)
+                done(runner.spec, work)
 
 
-def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> int:
+def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> None:
     todo = pending(runner.spec, work.jobs, store)
     advance = begin(f"{runner.spec.name} · {work.name}", len(todo))
     for finished in _run(runner, [job.request for job in todo]):
@@ -103,7 +102,6 @@ def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> int:
             runner.spec.fingerprint, answered, task_hash=work.key, took=finished.efficiency
         )
         advance(len(answered))
-    return len(todo)
 
 
 def _run(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:
