@@ -1,4 +1,5 @@
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,3 +110,123 @@ def _add_results(
     )
     store.save_run(run)
     return run
+
+
+# Tiny models with random weights, as users have them: folders with a tokenizer each. Torch is
+# imported in the fixtures, so that other tests don't wait for it.
+
+WINDOW = 96
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog while seven wizards watch it quietly.",
+    "What is 12 + 30? The answer is 42. Name three colours: red, green and blue.",
+    "USER: Hello there! ASSISTANT: Good morning, how can I help you?\nQuestion: why\n\nAnswer:",
+    "Ünïcödé text, tabs\tand\n\nparagraphs. 日本語 too.",
+]
+ARCHITECTURES = ("llama", "neox", "gpt2")
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A model folder and adapters for it."""
+
+    folder: Path
+    adapters: dict[str, Path]
+    """Rank 4 with scaling 2 as "first"; rank 2, rank-stabilised, on other modules as "second"."""
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyModel]:
+    """LLaMA, GPT-NeoX (as Pythia) and GPT-2 (as Cerebras-GPT) with two LoRA adapters each."""
+    root = tmp_path_factory.mktemp("models")
+    return {name: make_tiny_model(root / name, architecture=name) for name in ARCHITECTURES}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def tiny_model(request: pytest.FixtureRequest, tiny_models: dict[str, TinyModel]) -> TinyModel:
+    """Each architecture in turn."""
+    return tiny_models[request.param]
+
+
+@pytest.fixture(scope="session")
+def llama(tiny_models: dict[str, TinyModel]) -> TinyModel:
+    return tiny_models["llama"]
+
+
+def make_tiny_model(folder: Path, *, architecture: str) -> TinyModel:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    make_tokenizer(folder, marks_beginning=architecture == "llama")
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(tiny_config(architecture))
+    model.save_pretrained(folder)
+    modules = {
+        "llama": (["q_proj", "v_proj"], ["v_proj", "o_proj", "down_proj"]),
+        "neox": (["query_key_value"], ["query_key_value", "dense_4h_to_h"]),
+        "gpt2": (["c_attn"], ["c_attn", "c_fc"]),
+    }[architecture]
+    first = make_adapter(folder, modules=modules[0], r=4, lora_alpha=8)
+    second = make_adapter(folder, modules=modules[1], r=2, lora_alpha=3, use_rslora=True)
+    return TinyModel(folder, {"first": first, "second": second})
+
+
+def make_tokenizer(folder: Path, *, marks_beginning: bool) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=384,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    if marks_beginning:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    marks = {"bos_token": "<s>"} if marks_beginning else {}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", **marks).save_pretrained(
+        folder
+    )
+
+
+def tiny_config(architecture: str):
+    from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig
+
+    # A wide initialisation makes answers differ clearly, as those of a trained model do.
+    shape = {"vocab_size": 384, "initializer_range": 0.3, "bos_token_id": 0, "eos_token_id": 1}
+    if architecture == "gpt2":
+        return GPT2Config(n_positions=WINDOW, n_embd=32, n_layer=2, n_head=4, **shape)
+    shape |= {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape |= {"intermediate_size": 64, "max_position_embeddings": WINDOW}
+    if architecture == "neox":
+        return GPTNeoXConfig(tie_word_embeddings=False, **shape)
+    return LlamaConfig(num_key_value_heads=2, tie_word_embeddings=False, **shape)
+
+
+def make_adapter(base: Path, *, modules: Sequence[str], name: str = "", **config: object) -> Path:
+    """Write a LoRA adapter with random, non-zero A and B beside its base's folder."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = base.parent / f"{base.name}-{name or '-'.join([*modules, str(config['r'])])}"
+    model = AutoModelForCausalLM.from_pretrained(base)
+    is_gpt2 = model.config.model_type == "gpt2"
+    wanted = LoraConfig(
+        target_modules=list(modules), fan_in_fan_out=is_gpt2, task_type="CAUSAL_LM", **config
+    )
+    torch.manual_seed(len(folder.name))
+    with warnings.catch_warnings():
+        # peft 0.21 still asks for what transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted = get_peft_model(model, wanted)
+    for parameter_name, parameter in adapted.named_parameters():
+        if "lora_" in parameter_name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    adapted.save_pretrained(folder)
+    return folder

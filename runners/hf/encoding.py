@@ -1,0 +1,175 @@
+"""Text to tokens and back, by the conventions that lm-evaluation-harness made customary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalcore.errors import ModelError
+from evalcore.protocols import LoglikelihoodRequest, Prompt
+from evalcore.records import Message, ModelSpec
+from runners.chat_templates import CHAT_TEMPLATES
+from runners.checkpoints import read_json
+
+__all__ = ["Encoder"]
+
+
+class Encoder:
+    """A tokenizer with a chat template.
+
+    Plain text, and what the templates of :mod:`runners.chat_templates` write, gets the marks in
+    front that the tokenizer puts there by default (such as LLaMA's ``<s>``), and never a mark at
+    the end. What a model's own template writes is taken as it stands: it brings its marks along.
+
+    Parameters
+    ----------
+    tokenizer
+        Of transformers.
+    spec
+        Of the variant: ``chat_template`` wins over a template in the folder of an adapter (the
+        last that has one), which wins over the base's own.
+    """
+
+    def __init__(self, tokenizer: Any, spec: ModelSpec) -> None:
+        self._tokenizer = tokenizer
+        self._spec = spec
+        self._marks = _leading_marks(tokenizer)
+        named = CHAT_TEMPLATES.get(spec.chat_template or "")
+        self._template = named.jinja if named else _own_template(tokenizer, spec)
+        self._template_brings_marks = named is None
+        self.stop: tuple[str, ...] = named.stop if named else ()
+        """Ends of turn that the named template adds to a request's stop strings."""
+
+    @property
+    def first_token(self) -> int:
+        """What stands before an empty context: the first-token mark, else the end-of-text mark."""
+        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+            if token is not None:
+                return int(token)
+        raise ModelError(
+            f"model {self._spec.name!r} has neither a first-token nor an end-of-text mark; text "
+            "can't be scored without a context"
+        )
+
+    def prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Tokenise prompts; an empty one becomes the first-token mark."""
+        texts, marks = self._texts_and_marks(prompts)
+        ids = self._tokenise(texts)
+        return [
+            mark + ids[text] or [self.first_token] for text, mark in zip(texts, marks, strict=True)
+        ]
+
+    def pairs(self, requests: Sequence[LoglikelihoodRequest]) -> list[tuple[list[int], list[int]]]:
+        """Tokenise contexts with their continuations.
+
+        White space at a context's end moves to the continuation. Both are tokenised together and
+        cut where the context alone would end, counted in tokens. Where a merge across the boundary
+        leaves nothing behind that cut, the continuation begins at the first token in which the two
+        differ, which is the one that holds the boundary.
+
+        Returns
+        -------
+        list of tuple
+            Tokens of context and continuation. The context always has one, for an empty text the
+            first-token mark. The continuation has none only if its text is empty.
+        """
+        rendered, marks = self._texts_and_marks([request.context for request in requests])
+        contexts = [text.rstrip() for text in rendered]
+        wholes = [
+            text + request.continuation for text, request in zip(rendered, requests, strict=True)
+        ]
+        ids = self._tokenise([*contexts, *wholes])
+        pairs: list[tuple[list[int], list[int]]] = []
+        for i, request in enumerate(requests):
+            if not request.continuation:
+                pairs.append((marks[i] + ids[wholes[i]] or [self.first_token], []))
+                continue
+            context, whole = ids[contexts[i]], ids[wholes[i]]
+            cut = len(context) if len(context) < len(whole) else _common_length(context, whole)
+            pairs.append((marks[i] + whole[:cut] or [self.first_token], whole[cut:]))
+        return pairs
+
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenise texts with no marks at all."""
+        ids = self._tokenise(texts)
+        return [ids[text] for text in texts]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Turn tokens into texts, leaving out marks; spaces stay as they are."""
+        texts: list[str] = self._tokenizer.batch_decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return texts
+
+    def end_tokens(self, stop: Iterable[str]) -> set[int]:
+        """Return the end-of-text mark and those of the stop strings that are a mark themselves.
+
+        Marks don't show in decoded text, so they can only be seen as tokens.
+        """
+        special = self._tokenizer.all_special_tokens
+        ids = [self._tokenizer.convert_tokens_to_ids(text) for text in stop if text in special]
+        return {int(token) for token in [self._tokenizer.eos_token_id, *ids] if token is not None}
+
+    def _texts_and_marks(self, prompts: Sequence[Prompt]) -> tuple[list[str], list[list[int]]]:
+        texts = [prompt if isinstance(prompt, str) else self._render(prompt) for prompt in prompts]
+        marks = [
+            self._marks if isinstance(prompt, str) or not self._template_brings_marks else []
+            for prompt in prompts
+        ]
+        return texts, marks
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        if self._template is None:
+            raise ModelError(
+                f"model {self._spec.name!r} ships no chat template; choose one with ?template=: "
+                f"{', '.join(CHAT_TEMPLATES)}"
+            )
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                turns, chat_template=self._template, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:
+            # A template raises what it likes; transformers hands it on.
+            roles = ", ".join(message.role for message in messages)
+            raise ModelError(
+                f"the chat template of model {self._spec.name!r} refuses the turns {roles}: {error}"
+            ) from None
+        return text
+
+    def _tokenise(self, texts: Iterable[str]) -> dict[str, list[int]]:
+        """Tokenise each distinct text once, all in one call, with no marks."""
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return {}
+        encoded = self._tokenizer(distinct, add_special_tokens=False, verbose=False)
+        return dict(zip(distinct, encoded["input_ids"], strict=True))
+
+
+def _leading_marks(tokenizer: Any) -> list[int]:
+    bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    marked = list(tokenizer("a")["input_ids"])
+    starts = range(len(marked) - len(bare) + 1)
+    at = next((i for i in starts if marked[i : i + len(bare)] == bare), 0)
+    return marked[:at]
+
+
+def _own_template(tokenizer: Any, spec: ModelSpec) -> str | None:
+    for adapter in reversed(spec.adapters):
+        folder = Path(adapter.path)
+        if (folder / "chat_template.jinja").is_file():
+            return (folder / "chat_template.jinja").read_text("utf-8")
+        if (folder / "tokenizer_config.json").is_file():
+            template = read_json(folder / "tokenizer_config.json", what="adapter folder").get(
+                "chat_template"
+            )
+            if isinstance(template, str):
+                return template
+    own: str | dict[str, str] | None = tokenizer.chat_template
+    return own.get("default") if isinstance(own, dict) else own
+
+
+def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = zip(first, second, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -1,0 +1,202 @@
+"""Decoding: greedy or sampled, each answer independent of the others in its batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from evalcore.errors import InputError
+from evalcore.records import SamplingParams
+
+__all__ = ["Decoded", "Ending", "RowStop", "check_params", "decode_batch"]
+
+Decode = Callable[[Sequence[Sequence[int]]], list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What ends an answer."""
+
+    tokens: frozenset[int]
+    """Marks such as end of text."""
+    strings: tuple[str, ...]
+    """Looked for in the decoded answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A batch's answers."""
+
+    tokens: list[list[int]]
+    """Generated tokens of each row, the one that ended it included."""
+    stopped: list[bool]
+    """Whether a row ended by itself rather than for its length."""
+    prefill_s: float
+    """Until the first token."""
+    decode_s: float
+    """From there on."""
+
+
+def check_params(params: SamplingParams, window: int) -> None:
+    """Refuse settings outside their ranges.
+
+    Raises
+    ------
+    InputError
+        Naming the setting, its value and what is permitted.
+    """
+    ranges = {
+        f"max_new_tokens must be in [1, {window - 1}] for this model's window of {window} tokens; "
+        f"got {params.max_new_tokens}": 1 <= params.max_new_tokens < window,
+        f"temperature must be at least 0; got {params.temperature}": params.temperature >= 0,
+        f"top_p must be in (0, 1]; got {params.top_p}": 0 < params.top_p <= 1,
+        f"top_k must be at least 0; got {params.top_k}": params.top_k >= 0,
+        "a stop string must not be empty": "" not in params.stop,
+    }
+    for message, holds in ranges.items():
+        if not holds:
+            raise InputError(message)
+
+
+@torch.inference_mode()
+def decode_batch(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    params: SamplingParams,
+    seeds: Sequence[int],
+    stop: RowStop,
+) -> Decoded:
+    """Continue prompts together, padded on the left.
+
+    Parameters
+    ----------
+    model
+        Of transformers; its own decoding defaults are not used.
+    prompts
+        Tokens, each at least one; with ``max_new_tokens`` they fit the window.
+    params
+        How to decode; the seed in it is not used.
+    seeds : (n_prompts,)
+        Fixes each row's answer if temperature > 0.
+    stop
+        Fresh; it watches this batch.
+    """
+    device = model.get_input_embeddings().weight.device
+    width = max(len(prompt) for prompt in prompts)
+    input_ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros_like(input_ids)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    start = time.perf_counter()
+    stop.begin(width)
+    sequences = model.generate(
+        input_ids.to(device),
+        attention_mask=mask.to(device),
+        generation_config=GenerationConfig(
+            max_new_tokens=params.max_new_tokens, do_sample=False, num_beams=1, use_cache=True
+        ),
+        logits_processor=_samplers(params, seeds),
+        stopping_criteria=StoppingCriteriaList([stop]),
+    )
+    generated = sequences[:, width:].tolist()
+    end = time.perf_counter()
+    lengths = [stop.ended_at.get(row, len(tokens)) for row, tokens in enumerate(generated)]
+    return Decoded(
+        tokens=[tokens[:n] for tokens, n in zip(generated, lengths, strict=True)],
+        stopped=[row in stop.ended_at for row in range(len(prompts))],
+        prefill_s=stop.first_token_s - start,
+        decode_s=end - stop.first_token_s,
+    )
+
+
+class RowStop(StoppingCriteria):  # type: ignore[misc]
+    """Ends each row at an end token or a stop string, and notes when.
+
+    A row that has ended is decoded on until all have, and what it says then is thrown away.
+    """
+
+    def __init__(self, ending: Ending, decode: Decode) -> None:
+        self._ending = ending
+        self._decode = decode
+        # A token holds at least one byte, so a stop string lies within this many last tokens; the
+        # four more keep the edge, where a character may be cut in half, out of it.
+        self._tail = max((len(s.encode()) for s in ending.strings), default=0) + 4
+        self._width = 0
+        self.ended_at: dict[int, int] = {}
+        """Generated tokens by row, of the rows that have ended."""
+        self.first_token_s = 0.0
+        """When the first tokens were there, on the performance counter."""
+
+    def begin(self, width: int) -> None:
+        """Say how long the padded prompts are."""
+        self._width = width
+
+    def __call__(self, input_ids: torch.Tensor, scores: object) -> torch.Tensor:
+        """Say which rows have ended."""
+        generated = input_ids[:, self._width :]
+        n_generated = generated.shape[1]
+        last = generated[:, -1].tolist()
+        if n_generated == 1:
+            self.first_token_s = time.perf_counter()
+        running = [row for row in range(len(last)) if row not in self.ended_at]
+        ended = [row for row in running if last[row] in self._ending.tokens]
+        if self._ending.strings:
+            texts = self._decode(generated[running, -self._tail :].tolist())
+            strings = self._ending.strings
+            ended += [r for r, text in zip(running, texts, strict=True) if _has(text, strings)]
+        self.ended_at.update(dict.fromkeys(ended, n_generated))
+        is_ended = [row in self.ended_at for row in range(len(last))]
+        return torch.tensor(is_ended, device=input_ids.device)
+
+
+class _Gumbel(LogitsProcessor):  # type: ignore[misc]
+    """Makes the likeliest token a sample, with each row's own noise.
+
+    argmax(logit + Gumbel noise) is distributed as softmax(logits) (Maddison, Tarlow & Minka 2014,
+    section 2). Noise that is drawn row by row leaves an answer the same whatever else is in the
+    batch, and on any device.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Add noise."""
+        exponential = torch.empty(scores.shape, dtype=torch.float32)
+        for row, generator in enumerate(self._generators):
+            exponential[row].exponential_(generator=generator)
+        smallest = torch.finfo(torch.float32).tiny
+        return scores - exponential.clamp_min(smallest).log().to(scores.device)
+
+
+def _samplers(params: SamplingParams, seeds: Sequence[int]) -> Any:
+    samplers = LogitsProcessorList()
+    if params.temperature == 0:
+        return samplers
+    samplers.append(TemperatureLogitsWarper(float(params.temperature)))
+    if params.top_k:
+        samplers.append(TopKLogitsWarper(params.top_k))
+    if params.top_p < 1:
+        samplers.append(TopPLogitsWarper(params.top_p))
+    samplers.append(_Gumbel(seeds))
+    return samplers
+
+
+def _has(text: str, strings: Sequence[str]) -> bool:
+    return any(string in text for string in strings)

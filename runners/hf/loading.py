@@ -1,0 +1,144 @@
+"""Base models from disk to memory, through transformers, accelerate and bitsandbytes."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from evalcore.errors import ModelError
+from evalcore.records import ModelSpec
+from runners.checkpoints import read_checkpoint
+from runners.hf.quantization import quantization_config, settle_layers, why_not
+from runners.resolving import locate
+
+__all__ = ["Base", "free_memory", "load_base", "loading_arguments"]
+
+_WINDOW_NAMES = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length")
+_NO_LIMIT = 1_000_000
+_DEFAULT_WINDOW = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A base model in memory."""
+
+    model: Any
+    tokenizer: Any
+    window: int
+    """Most tokens that it reads at once."""
+    end_tokens: frozenset[int]
+    """Marks by which the checkpoint ends a text."""
+    size_on_disk_bytes: int
+
+
+def load_base(spec: ModelSpec) -> Base:
+    """Load a resolved spec's base with its tokenizer.
+
+    Raises
+    ------
+    ModelError
+        If this machine or the installed transformers can't run it, or weights are missing.
+    """
+    _check_device(spec)
+    folder = locate(spec.weights, revision=spec.revision)
+    with _quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder, output_loading_info=True, **loading_arguments(spec)
+            )
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
+    for kind in ("missing_keys", "mismatched_keys"):
+        if info[kind]:
+            raise ModelError(f"weights do not fit config.json: {sorted(info[kind])[0]} ({folder})")
+    model.eval()
+    settle_layers(model)
+    end_tokens = _end_tokens(model.generation_config)
+    # The checkpoint's decoding defaults (a temperature, a repetition penalty) are not ours.
+    model.generation_config = GenerationConfig()
+    return Base(
+        model=model,
+        tokenizer=tokenizer,
+        window=_window(model.config, tokenizer),
+        end_tokens=end_tokens,
+        size_on_disk_bytes=sum(f.stat().st_size for f in read_checkpoint(folder).weight_files),
+    )
+
+
+def loading_arguments(spec: ModelSpec) -> dict[str, Any]:
+    """Return what ``AutoModelForCausalLM.from_pretrained`` is called with.
+
+    ``device=auto`` leaves the placement to accelerate: over all GPUs, then main memory.
+    """
+    dtype = getattr(torch, spec.dtype or "float32")
+    return {
+        "dtype": dtype,
+        "device_map": "auto" if spec.device == "auto" else {"": spec.device},
+        "quantization_config": quantization_config(spec.quantization, dtype),
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
+
+
+def free_memory() -> None:
+    """Return memory of deleted models to the system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _check_device(spec: ModelSpec) -> None:
+    kind = spec.device.partition(":")[0]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device={spec.device} needs CUDA, which is not here; device=cpu works")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ModelError("device=mps needs Apple's Metal, which is not here; device=cpu works")
+    if spec.quantization is None:
+        return
+    device = spec.device if kind != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    reason = why_not(spec.quantization, device)
+    if reason is not None:
+        raise ModelError(
+            f"quant={spec.quantization} can't be run on {device} here ({reason}); dtype=bf16 works"
+        )
+
+
+def _window(config: Any, tokenizer: Any) -> int:
+    text_config = config.get_text_config()
+    for name in _WINDOW_NAMES:
+        window = getattr(text_config, name, None)
+        if isinstance(window, int) and window > 0:
+            return window
+    longest = int(tokenizer.model_max_length)
+    return longest if longest < _NO_LIMIT else _DEFAULT_WINDOW
+
+
+def _end_tokens(config: Any) -> frozenset[int]:
+    ends = config.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' bars and notes off the terminal; what matters in them is checked here."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,90 @@
+"""bitsandbytes: 8-bit and 4-bit weights, and whether this machine can run them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+from transformers import BitsAndBytesConfig
+
+from evalcore.errors import ModelError
+
+__all__ = ["quantization_config", "settle_layers", "why_not"]
+
+_N = 64
+_PACKED_ROWS, _PACKED_COLUMNS = 32, 64
+
+
+def quantization_config(quantization: str | None, dtype: torch.dtype) -> Any:
+    """Return what transformers needs to quantise a model on loading, None for None.
+
+    ``int8`` is LLM.int8 (Dettmers et al. 2022), ``nf4`` NormalFloat with double quantisation
+    (Dettmers et al. 2023) that computes in `dtype`.
+
+    A model in nf4 must never be merged with an adapter, saved or moved once it has run: on CPUs
+    with AVX512-BF16 its weights are laid out anew by then, and the result is silently wrong.
+    """
+    match quantization:
+        case None:
+            return None
+        case "int8":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        case "nf4":
+            return BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+            )
+        case _:
+            raise ModelError(f"quant must be one of int8, nf4; got {quantization!r}")
+
+
+def settle_layers(model: Any) -> None:
+    """Keep layers that bitsandbytes can't lay out for AVX512-BF16 in their plain layout.
+
+    On CPUs that have it, the first use of a 4-bit layer packs its weight in blocks of 32 rows and
+    64 columns, and fails for other shapes (``_convert_weight_packed_for_cpu``).
+    """
+    for layer in model.modules():
+        if isinstance(layer, bnb.nn.Linear4bit) and (
+            layer.out_features % _PACKED_ROWS or layer.in_features % _PACKED_COLUMNS
+        ):
+            layer.support_avx512bf16_for_cpu = False
+
+
+@cache
+def why_not(quantization: str, device: str) -> str | None:
+    """Try a quantised layer on a device.
+
+    Returns
+    -------
+    str or None
+        The reason why it can't be run, in one line; None if it can.
+    """
+    try:
+        error = _relative_error(quantization, torch.device(device))
+    except Exception as problem:
+        # Whatever stops the library here would stop a model: a missing one, a build for another
+        # CUDA, an unsupported processor.
+        return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0]}"
+    return None if error < 0.2 else f"a layer's output is off by {error:.0%}"
+
+
+def _relative_error(quantization: str, device: torch.device) -> float:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(_N, _N, generator=generator)
+    inputs = torch.randn(_N, _N, generator=generator)
+    layer = (
+        bnb.nn.Linear8bitLt(_N, _N, bias=False, has_fp16_weights=False)
+        if quantization == "int8"
+        else bnb.nn.Linear4bit(_N, _N, bias=False, quant_type="nf4", compute_dtype=torch.bfloat16)
+    )
+    layer.load_state_dict({"weight": weight})
+    layer = layer.to(device)
+    with torch.inference_mode():
+        outputs = layer(inputs.to(device, torch.bfloat16)).float().cpu()
+    wanted = inputs @ weight.T
+    return float((outputs - wanted).norm() / wanted.norm())

@@ -1,0 +1,246 @@
+"""The plain path: static batches through transformers, one variant of a resident base at a time."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from evalcore.errors import ModelError
+from evalcore.hashing import content_hash
+from evalcore.protocols import (
+    Completion,
+    Finished,
+    GenerateRequest,
+    Loglikelihood,
+    LoglikelihoodRequest,
+    RollingRequest,
+)
+from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from runners.adapters import read_adapter
+from runners.hf.batching import make_batches
+from runners.hf.encoding import Encoder
+from runners.hf.generation import Decoded, Ending, RowStop, check_params, decode_batch
+from runners.hf.loading import Base
+from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
+from runners.hf.stack import LoraStack
+from runners.options import RunnerOptions
+
+__all__ = ["HfRunner"]
+
+
+class HfRunner:
+    """A variant of a resident base; see :class:`evalcore.protocols.Runner`.
+
+    Runners of one base may be used in turns: each puts its own adapters in place first. The base
+    is not theirs, so closing one gives back nothing but the use of it.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, *, base: Base, stack: LoraStack, options: RunnerOptions
+    ) -> None:
+        self._spec = spec
+        self._base: Base | None = base
+        self._stack = stack
+        self._options = options
+        self._encoder = Encoder(base.tokenizer, spec)
+        self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
+            read_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is running."""
+        return self._spec
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
+        """Continue each prompt.
+
+        A prompt that leaves no room for ``max_new_tokens`` in the window is cut on its left, and
+        what was cut is counted in ``n_truncated``. Requests that differ in more than their seeds
+        are decoded in batches of their own.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
+            check_params(params, self._ready.window)
+        prompts = self._encoder.prompts([request.prompt for request in requests])
+        groups: dict[SamplingParams, list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(replace(request.params, seed=0), []).append(index)
+        for params, members in groups.items():
+            lengths = [len(prompts[index]) + params.max_new_tokens for index in members]
+            for batch in make_batches(lengths, self._options):
+                chosen = [members[at] for at in batch]
+                yield self._generate_batch(params, [(i, requests[i], prompts[i]) for i in chosen])
+
+    def loglikelihood(
+        self, requests: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each continuation given its context.
+
+        Raises
+        ------
+        InputError
+            If a continuation alone is longer than the window.
+        """
+        window = self._ready.window
+        yield from self._score(
+            [
+                [pair_span(context, continuation, window)] if continuation else []
+                for context, continuation in self._encoder.pairs(requests)
+            ]
+        )
+
+    def loglikelihood_rolling(
+        self, requests: Sequence[RollingRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each whole text, in disjoint windows with as much context as fits.
+
+        The first window begins with the first-token mark, or with the end-of-text mark where a
+        model has no other; no mark is scored.
+        """
+        window = self._ready.window
+        texts = self._encoder.texts([request.text for request in requests])
+        first = self._encoder.first_token
+        yield from self._score([rolling_spans(tokens, first, window) for tokens in texts])
+
+    def close(self) -> None:
+        """Let go of the base; the runner can't be used afterwards."""
+        self._base = None
+
+    @property
+    def _ready(self) -> Base:
+        """The base with this variant's adapters active."""
+        if self._base is None:
+            raise ModelError(
+                f"model {self._spec.name!r} is closed; it ran until the next was asked"
+            )
+        self._stack.activate(self._spec.adapters)
+        return self._base
+
+    def _score(self, work: Sequence[Sequence[Span]]) -> Iterator[Finished[Loglikelihood]]:
+        """Score requests, each of which is none, one or several spans."""
+        lengths = [sum(len(span.inputs) for span in spans) for spans in work]
+        for members in make_batches(lengths, self._options):
+            start = time.perf_counter()
+            scored = self._score_batch({index: work[index] for index in members})
+            efficiency = Efficiency(
+                prefill_tokens=sum(lengths[index] for index in members),
+                prefill_s=time.perf_counter() - start,
+                peak_memory_bytes=_peak_memory_bytes(),
+                size_on_disk_bytes=self._size_on_disk_bytes,
+            )
+            yield Finished([(index, _total(scored[index])) for index in members], efficiency)
+
+    def _score_batch(self, work: dict[int, Sequence[Span]]) -> dict[int, list[Loglikelihood]]:
+        model = self._ready.model
+        rows = [(index, span) for index, spans in work.items() for span in spans]
+        scored: dict[int, list[Loglikelihood]] = {index: [] for index in work}
+        for batch in make_batches([len(span.inputs) for _, span in rows], self._options):
+            results = score_spans(model, [rows[at][1] for at in batch])
+            for at, result in zip(batch, results, strict=True):
+                scored[rows[at][0]].append(result)
+        return scored
+
+    def _generate_batch(
+        self, params: SamplingParams, rows: Sequence[tuple[int, GenerateRequest, list[int]]]
+    ) -> Finished[Completion]:
+        base = self._ready
+        room = base.window - params.max_new_tokens
+        prompts = [prompt[-room:] for _, _, prompt in rows]
+        ending = self._ending(params)
+        decoded = decode_batch(
+            base.model,
+            prompts,
+            params=params,
+            seeds=[_seed(request) for _, request, _ in rows],
+            stop=RowStop(ending, self._encoder.decode),
+        )
+        duration_s = (decoded.prefill_s + decoded.decode_s) / len(rows)
+        results = [
+            (
+                index,
+                Completion(
+                    text=text,
+                    finish_reason="stop" if stopped else "length",
+                    prompt_tokens=len(prompt),
+                    completion_tokens=len(tokens),
+                    duration_s=duration_s,
+                    n_truncated=len(whole) - len(prompt),
+                ),
+            )
+            for (index, _, whole), prompt, tokens, stopped, text in zip(
+                rows,
+                prompts,
+                decoded.tokens,
+                decoded.stopped,
+                self._answers(decoded, ending),
+                strict=True,
+            )
+        ]
+        return Finished(results, self._decoding_efficiency(prompts, decoded))
+
+    def _ending(self, params: SamplingParams) -> Ending:
+        strings = (*params.stop, *self._encoder.stop)
+        tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
+        return Ending(tokens=tokens, strings=strings)
+
+    def _answers(self, decoded: Decoded, ending: Ending) -> list[str]:
+        """Decode without the mark that ended a row, and cut at the first stop string."""
+        texts = self._encoder.decode(
+            [
+                tokens[:-1] if tokens and tokens[-1] in ending.tokens else tokens
+                for tokens in decoded.tokens
+            ]
+        )
+        return [_cut(text, ending.strings) for text in texts]
+
+    def _decoding_efficiency(
+        self, prompts: Sequence[Sequence[int]], decoded: Decoded
+    ) -> Efficiency:
+        return Efficiency(
+            prefill_tokens=sum(len(prompt) for prompt in prompts),
+            prefill_s=decoded.prefill_s,
+            # The first token of each row comes out of the prefill.
+            decode_tokens=sum(len(tokens) - 1 for tokens in decoded.tokens),
+            decode_s=decoded.decode_s,
+            peak_memory_bytes=_peak_memory_bytes(),
+            size_on_disk_bytes=self._size_on_disk_bytes,
+        )
+
+
+def _total(parts: Sequence[Loglikelihood]) -> Loglikelihood:
+    """Add up; nothing at all is certain, hence 0."""
+    return Loglikelihood(
+        logprob=sum((part.logprob for part in parts), start=0.0),
+        is_greedy=all(part.is_greedy for part in parts),
+        n_tokens=sum(part.n_tokens for part in parts),
+        n_truncated=sum(part.n_truncated for part in parts),
+    )
+
+
+def _seed(request: GenerateRequest) -> int:
+    return int(content_hash([request.params.seed, request.key])[:15], 16)
+
+
+def _cut(text: str, strings: Sequence[str]) -> str:
+    ends = [at for string in strings if (at := text.find(string)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def _peak_memory_bytes() -> int:
+    if torch.cuda.is_available():
+        return sum(
+            torch.cuda.max_memory_allocated(device) for device in range(torch.cuda.device_count())
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,127 @@
+"""LoRA stacks on one resident base: W + Σ weight·scaling·B·A, switched in place.
+
+Nothing is ever merged into the base: that would round it, and on a quantised base break it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
+from safetensors.torch import load_file
+
+from evalcore.errors import ModelError
+from evalcore.records import Adapter
+from runners.adapters import read_adapter
+
+__all__ = ["LoraStack"]
+
+
+class LoraStack:
+    """The adapters of a base model, of which any weighted selection can be active.
+
+    Parameters
+    ----------
+    model
+        A base of transformers, quantised or not. Its layers are wrapped in place; with no adapter
+        active it computes exactly what it did before.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._names: dict[str, str] = {}
+        self._scalings: dict[str, dict[str, float]] = {}
+        self._active: tuple[Adapter, ...] | None = ()
+
+    def activate(self, adapters: tuple[Adapter, ...]) -> None:
+        """Make the model W + Σ weight·scaling·B·A over exactly these adapters.
+
+        Each is read from disk the first time that it is asked for.
+
+        Raises
+        ------
+        ModelError
+            If an adapter's weights do not fit the base.
+        """
+        if adapters == self._active:
+            return
+        self._active = None
+        for adapter in adapters:
+            if adapter.sha256 not in self._names:
+                self._read(adapter)
+        weights = {self._names[adapter.sha256]: adapter.weight for adapter in adapters}
+        for module_name, layer in self._layers():
+            layer.enable_adapters(bool(weights))
+            if not weights:
+                continue
+            layer.set_adapter(list(weights), inference_mode=True)
+            for name, weight in weights.items():
+                if name in layer.scaling:
+                    layer.scaling[name] = weight * self._scalings[name][module_name]
+        self._active = adapters
+
+    def _read(self, adapter: Adapter) -> None:
+        """Put an adapter's matrices into the model, inactive."""
+        name = f"adapter{len(self._names)}"
+        folder = read_adapter(Path(adapter.path))
+        state = _read_state(folder.weight_file)
+        with _known_warnings():
+            try:
+                inject_adapter_in_model(_plain_config(folder.folder), self._model, name)
+                cast_adapter_dtype(self._model, name)
+                loaded = set_peft_model_state_dict(self._model, state, name)
+            except (ValueError, RuntimeError, KeyError) as error:
+                raise ModelError(
+                    f"adapter {adapter.name!r} does not fit the base: "
+                    f"{' '.join(str(error).split())} ({folder.weight_file})"
+                ) from None
+        missing = [key for key in loaded.missing_keys if f".{name}" in key]
+        odd = sorted([*missing, *loaded.unexpected_keys])
+        if odd:
+            raise ModelError(
+                f"adapter {adapter.name!r} does not fit the base: {odd[0]} is in only one of them "
+                f"({folder.weight_file})"
+            )
+        self._scalings[name] = {
+            module_name: layer.scaling[name]
+            for module_name, layer in self._layers()
+            if name in layer.scaling
+        }
+        self._names[adapter.sha256] = name
+
+    def _layers(self) -> Iterator[tuple[str, Any]]:
+        for module_name, module in self._model.named_modules():
+            if isinstance(module, BaseTunerLayer):
+                yield module_name, module
+
+
+def _plain_config(folder: Path) -> LoraConfig:
+    """Read a configuration for inference; what an adapter's training began from doesn't matter."""
+    config = LoraConfig.from_pretrained(str(folder))
+    config.init_lora_weights = True
+    config.inference_mode = True
+    config.lora_dropout = 0.0
+    return config
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        return dict(load_file(path))
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+@contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Silence what peft says of merging, which is never done here, and of several adapters."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
+        yield
