@@ -1,0 +1,111 @@
+"""What this machine can run, tried rather than guessed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import torch
+from huggingface_hub import is_offline_mode
+
+from runners.hf.quantization import why_not
+from runners.modelstring import QUANTIZATIONS
+
+__all__ = ["Device", "Diagnosis", "diagnose"]
+
+PACKAGES: Final = (
+    "parity-eval",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "safetensors",
+    "tokenizers",
+    "huggingface_hub",
+)
+"""Those whose version can change a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a model can run."""
+
+    name: str
+    """As ``?device=`` takes it."""
+    description: str
+    memory_bytes: int
+    quantizations: Mapping[str, str | None]
+    """By name: None if a layer could be run, else the reason why not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What was found."""
+
+    system: str
+    python: str
+    n_cores: int
+    """Cores that this process may use."""
+    n_threads: int
+    """Threads that torch uses."""
+    devices: tuple[Device, ...]
+    packages: Mapping[str, str | None]
+    """Installed versions; None if not installed."""
+    hub_offline: bool
+    """Whether ``HF_HUB_OFFLINE`` forbids the Hugging Face hub."""
+
+
+def diagnose() -> Diagnosis:
+    """Look at packages and memory, and run a quantised layer on each device."""
+    return Diagnosis(
+        system=platform.platform(),
+        python=platform.python_version(),
+        n_cores=_n_cores(),
+        n_threads=torch.get_num_threads(),
+        devices=(_cpu(), *(_gpu(index) for index in range(torch.cuda.device_count()))),
+        packages={name: _version(name) for name in PACKAGES},
+        hub_offline=is_offline_mode(),
+    )
+
+
+def _cpu() -> Device:
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Device(
+        name="cpu",
+        description=f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        memory_bytes=memory_bytes,
+        quantizations=_quantizations("cpu"),
+    )
+
+
+def _gpu(index: int) -> Device:
+    properties = torch.cuda.get_device_properties(index)
+    name = f"cuda:{index}"
+    return Device(
+        name=name,
+        description=properties.name,
+        memory_bytes=properties.total_memory,
+        quantizations=_quantizations(name),
+    )
+
+
+def _quantizations(device: str) -> dict[str, str | None]:
+    return {name: why_not(name, device) for name in QUANTIZATIONS}
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
