@@ -1,0 +1,89 @@
+"""Which ratings the battles determine: the graph of who beat whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from evalcore.stats.counts import Counts
+
+__all__ = ["Connectivity", "connectivity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connectivity:
+    """Models sorted by whether the battles give them a finite rating.
+
+    A Bradley–Terry estimate is finite and unique exactly among models that are joined both ways by
+    chains of wins and ties [1]_.
+
+    References
+    ----------
+    .. [1] Ford (1957), Solution of a ranking problem from binary comparisons, American Mathematical
+       Monthly 64(8), assumption p. 29.
+    """
+
+    components: tuple[tuple[int, ...], ...]
+    """Groups of models with no battle between them, largest first; each holds positions."""
+    core: NDArray[np.intp]
+    """Models that are joined both ways: the ones with finite ratings."""
+    above: NDArray[np.intp]
+    """Models joined to the core by wins alone: their estimate is +∞."""
+    below: NDArray[np.intp]
+    """Models joined to the core by losses alone: their estimate is -∞."""
+    apart: NDArray[np.intp]
+    """Models that can't be compared with the core."""
+
+
+def connectivity(counts: Counts, anchor: int | None = None) -> Connectivity:
+    """Sort models by whether their rating is determined.
+
+    Parameters
+    ----------
+    counts
+        Battles of at least one model.
+    anchor
+        A model that belongs to the core; if not given, the core is the largest group of models
+        that are joined both ways, in the component with the most models.
+
+    Returns
+    -------
+    Connectivity
+    """
+    beat = csr_array((counts.wins + counts.ties > 0).astype(np.int8))
+    votes = counts.votes_per_model
+    component = connected_components(beat, connection="weak")[1]
+    strong = connected_components(beat, connection="strong")[1]
+    if anchor is None:
+        biggest = component == _largest(component, votes)
+        group = _largest(np.where(biggest, strong, -1), votes)
+    else:
+        group = int(strong[anchor])
+    core = np.flatnonzero(strong == group)
+    from_core = _reached(beat, int(core[0]))
+    to_core = _reached(csr_array(beat.T), int(core[0]))
+    labels = sorted(set(component.tolist()), key=lambda label: -np.sum(component == label))
+    return Connectivity(
+        components=tuple(tuple(np.flatnonzero(component == k).tolist()) for k in labels),
+        core=core,
+        above=np.flatnonzero(to_core & ~from_core),
+        below=np.flatnonzero(from_core & ~to_core),
+        apart=np.flatnonzero(~from_core & ~to_core),
+    )
+
+
+def _largest(labels: NDArray[np.int32], votes: NDArray[np.float64]) -> int:
+    """Label with the most models, then the most votes; -1 is no label."""
+    found: list[int] = sorted(set(labels.tolist()) - {-1})
+    sizes = {k: (int(np.sum(labels == k)), float(votes[labels == k].sum())) for k in found}
+    return max(found, key=lambda label: sizes[label])
+
+
+def _reached(beat: csr_array, start: int) -> NDArray[np.bool_]:
+    mask = np.zeros(beat.shape[0], dtype=bool)
+    mask[breadth_first_order(beat, start, return_predecessors=False)] = True
+    return mask

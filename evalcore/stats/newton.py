@@ -1,0 +1,111 @@
+"""Newton's method for the concave likelihoods of paired comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from evalcore.errors import InputError
+
+__all__ = ["Maximum", "Quadratic", "laplacian", "maximise"]
+
+_MAX_ITERATIONS = 100
+_TOLERANCE = 1e-9  # of a step that is taken: convergence is quadratic, so its error is ~1e-18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quadratic:
+    """A log-likelihood's value and derivatives at a point of p parameters."""
+
+    value: float
+    gradient: NDArray[np.float64]
+    """``(p,)``."""
+    information: NDArray[np.float64]
+    """``(p, p)``: minus the Hessian."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maximum:
+    """Where a log-likelihood is highest."""
+
+    point: NDArray[np.float64]
+    """``(p,)``; its first ``n_models`` entries sum to 0."""
+    inverse_information: NDArray[np.float64]
+    """``(p, p)`` inverse on the parameters whose strengths sum to 0."""
+
+
+def maximise(
+    evaluate: Callable[[NDArray[np.float64]], Quadratic],
+    start: NDArray[np.float64],
+    *,
+    n_models: int,
+) -> Maximum:
+    """Climb to the maximum of a concave function that is finite there and unique.
+
+    A constant added to all strengths changes nothing, so they are held to sum 0; other parameters
+    follow them. A step that does not climb is halved.
+
+    Raises
+    ------
+    InputError
+        If there is no convergence, as with weights that differ by many orders of magnitude.
+    """
+    point = start.copy()
+    point[:n_models] -= point[:n_models].mean()
+    here = evaluate(point)
+    for _ in range(_MAX_ITERATIONS):
+        inverse = _Inverse(here.information, n_models)
+        step = inverse.solve(here.gradient)
+        if not np.isfinite(step).all():
+            break
+        point, here = _climb(evaluate, point, here, step=step)
+        if np.abs(step).max() < _TOLERANCE:
+            return Maximum(point=point, inverse_information=inverse.matrix())
+    raise InputError(f"ratings do not converge in {_MAX_ITERATIONS} steps; check the weights")
+
+
+def laplacian(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of w_ij (e_i − e_j)(e_i − e_j)ᵀ over pairs i < j, from a symmetric ``(m, m)`` table."""
+    table = -pairs
+    np.fill_diagonal(table, pairs.sum(axis=1) - np.diagonal(pairs))
+    return table
+
+
+class _Inverse:
+    """Inverse of an information that is singular along the constant of the strengths."""
+
+    def __init__(self, information: NDArray[np.float64], n_models: int) -> None:
+        self._null = np.zeros(len(information))
+        self._null[:n_models] = 1.0 / np.sqrt(n_models)
+        scale = float(np.diagonal(information)[:n_models].mean()) or 1.0
+        filled = information + scale * np.outer(self._null, self._null)
+        self._factor = cho_factor(filled)
+        self._scale = scale
+
+    def solve(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        solved: NDArray[np.float64] = cho_solve(self._factor, vector)
+        return solved - self._null * (self._null @ solved)
+
+    def matrix(self) -> NDArray[np.float64]:
+        inverse: NDArray[np.float64] = cho_solve(self._factor, np.eye(len(self._null)))
+        return inverse - np.outer(self._null, self._null) / self._scale
+
+
+def _climb(
+    evaluate: Callable[[NDArray[np.float64]], Quadratic],
+    point: NDArray[np.float64],
+    here: Quadratic,
+    *,
+    step: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], Quadratic]:
+    slack = 1e-12 * (1.0 + abs(here.value))  # rounding: near the top no step climbs visibly
+    for halvings in range(60):
+        there = point + step / 2.0**halvings
+        quadratic = evaluate(there)
+        if quadratic.value >= here.value - slack:
+            return there, quadratic
+    return point, here
