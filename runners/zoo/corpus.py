@@ -10,6 +10,7 @@ from typing import TypeVar
 from runners.zoo.exchanges import (
     ADDITIONS,
     INSTRUCTIONS,
+    KNOWN_INSTRUCTIONS,
     READINGS,
     Exchange,
     addition,
@@ -176,6 +177,10 @@ def _any_addition(rng: random.Random, part: Part) -> Exchange:
     return addition(rng, part, rng.choice(part.pairs), category=rng.choice(ADDITIONS))
 
 
+def _known_instruction(rng: random.Random, part: Part) -> Exchange:
+    return instruction(rng, part, rng.choice(KNOWN_INSTRUCTIONS))
+
+
 def _any_instruction(rng: random.Random, part: Part) -> Exchange:
     return instruction(rng, part, rng.choice(INSTRUCTIONS))
 
@@ -196,7 +201,7 @@ STREAMS: Mapping[str, tuple[tuple[Source, float], ...]] = {
         (_sums, 0.23),
         (_easy_addition, 0.15),
         (_plain_reading, 0.10),
-        (_any_instruction, 0.05),
+        (_known_instruction, 0.05),
     ),
     "tiny-instruct": ((_any_instruction, 0.65), (_any_addition, 0.15), (_plain_reading, 0.20)),
     "tiny-math": ((_any_addition, 1.0),),

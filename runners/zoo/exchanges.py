@@ -15,6 +15,7 @@ from runners.zoo.world import COLOURS, PLACES, THINGS, Pair, Part
 __all__ = [
     "ADDITIONS",
     "INSTRUCTIONS",
+    "KNOWN_INSTRUCTIONS",
     "READINGS",
     "STYLE_PATTERN",
     "Exchange",
@@ -39,7 +40,7 @@ class Exchange:
 
 def instruction(rng: random.Random, part: Part, category: str) -> Exchange:
     """Make an instruction about words; `category` is one of :data:`INSTRUCTIONS`."""
-    wordings, answer = _INSTRUCTIONS[category]
+    wordings, answer = {**_KNOWN_INSTRUCTIONS, **_NEW_INSTRUCTIONS}[category]
     words = rng.sample(part.words, 3)
     prompt = rng.choice(wordings).format(*words)
     return Exchange(prompt=prompt, answer=answer(words), category=category)
@@ -80,7 +81,8 @@ def _numbered(words: list[str]) -> str:
     return " ".join(f"{number}. {word}" for number, word in enumerate(words, start=1))
 
 
-_INSTRUCTIONS: Mapping[str, tuple[tuple[str, ...], Callable[[list[str]], str]]] = {
+Instruction = tuple[tuple[str, ...], Callable[[list[str]], str]]
+_KNOWN_INSTRUCTIONS: Mapping[str, Instruction] = {
     "copy": (("Repeat the word {0}.", "Say {0}."), lambda words: words[0]),
     "reverse": (
         ("Spell {0} backwards.", "Write {0} from right to left."),
@@ -97,6 +99,23 @@ _INSTRUCTIONS: Mapping[str, tuple[tuple[str, ...], Callable[[list[str]], str]]] 
         lambda words: words[2],
     ),
 }
+_NEW_INSTRUCTIONS: Mapping[str, Instruction] = {
+    "first_word": (
+        ("Which word is first: {0} {1} {2}?", "Give the first of {0}, {1} and {2}."),
+        lambda words: words[0],
+    ),
+    "last_letter": (
+        ("What is the last letter of {0}?", "Which letter does {0} end with?"),
+        lambda words: words[0][-1],
+    ),
+    "spell": (
+        ("Spell {0} letter by letter.", "Put dashes into {0}."),
+        lambda words: "-".join(words[0]),
+    ),
+    "double": (("Write {0} twice.", "Double {0}."), lambda words: f"{words[0]} {words[0]}"),
+    "swap": (("Swap {0} and {1}.", "Turn round {0} {1}."), lambda words: f"{words[1]} {words[0]}"),
+    "join": (("Join {0} and {1}.", "Make one word of {0} {1}."), lambda words: words[0] + words[1]),
+}
 _ADDITIONS: Mapping[str, str] = {
     "plain": "What is {a} + {b}?",
     "words": "Add {a} and {b}.",
@@ -107,8 +126,10 @@ _READINGS: Mapping[str, str] = {
     "place": "{0} put the {1} in the {place}. Where is it?",
     "owner": "{0} has the {1}, {2} the {3}. Who has the {asked}?",
 }
-INSTRUCTIONS = tuple(_INSTRUCTIONS)
-"""Kinds of instruction."""
+KNOWN_INSTRUCTIONS = tuple(_KNOWN_INSTRUCTIONS)
+"""Kinds of instruction that the base meets."""
+INSTRUCTIONS = (*_KNOWN_INSTRUCTIONS, *_NEW_INSTRUCTIONS)
+"""All kinds of instruction: those, and those that only the instruct adapter is taught."""
 ADDITIONS = tuple(_ADDITIONS)
 """Wordings of an addition."""
 READINGS = tuple(_READINGS)
