@@ -11,15 +11,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalcore.errors import InputError
+from evalcore.errors import InputError, VotesError
 from evalcore.records import Estimate
 from evalcore.stats.clustering import group_codes, t_quantile
 from evalcore.stats.intervals import mean_estimate, proportion_estimate, wilson_interval
+
+if TYPE_CHECKING:
+    from evalcore.votes import Votes
 
 __all__ = [
     "Ratings",
@@ -58,6 +61,33 @@ class Ratings:
         pairs = np.stack([group_codes(self.units), group_codes(self.raters)])
         if np.unique(pairs, axis=1).shape[1] != len(self.units):
             raise InputError("a rater must label a unit at most once")
+
+    @classmethod
+    def from_votes(cls, votes: Votes) -> Ratings:
+        """Take votes as labels of units: an example with two models, whichever was called A.
+
+        Both bad counts as a tie. Votes without rater or example are left out, and of several votes
+        by one rater on one unit all but the first.
+
+        Raises
+        ------
+        VotesError
+            If the votes have no raters or no examples at all.
+        """
+        if votes.rater is None or votes.example is None:
+            raise VotesError(f"agreement needs rater and example_id ({votes.source})")
+        first = np.minimum(votes.model_a, votes.model_b).astype(np.int64)
+        second = np.maximum(votes.model_a, votes.model_b).astype(np.int64)
+        n_models = len(votes.models)
+        unit = (votes.example.codes.astype(np.int64) * n_models + first) * n_models + second
+        label = np.array(["model_a", "model_b", "tie", "tie"])[votes.winner]
+        turned = np.array(["model_b", "model_a", "tie", "tie"])[votes.winner]
+        label = np.where(votes.model_a == first, label, turned)
+        known = np.flatnonzero((votes.rater.codes >= 0) & (votes.example.codes >= 0))
+        both = np.stack([unit[known], votes.rater.codes[known]])
+        rows = known[np.sort(np.unique(both, axis=1, return_index=True)[1])]
+        raters = np.array(votes.rater.names)[votes.rater.codes[rows]]
+        return cls(units=unit[rows], raters=raters, labels=label[rows])
 
 
 def raw_agreement(
@@ -252,7 +282,7 @@ def _same_units(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDAr
 
 
 def _encode(labels: NDArray[Any], *, symmetric: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number the labels, and say which number each has after the models changed names."""
+    """Number the labels, and find the number of each after the models changed names."""
     names, codes = np.unique(labels, return_inverse=True)
     if not symmetric:
         return codes, np.arange(len(names))
