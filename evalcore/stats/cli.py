@@ -1,4 +1,4 @@
-"""Commands on votes: compare and plan."""
+"""Commands on votes: rate, compare and plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evalcore.store import Store
     from evalcore.votes import Votes
 
-__all__ = ["compare", "plan"]
+__all__ = ["compare", "plan", "rate"]
 
 VotesArgument = Annotated[
     Path | None,
@@ -43,6 +43,50 @@ MarginOption = Annotated[
     typer.Option(help="Half-width of parity around a win rate of 0.5: 0.05 is 45 % to 55 %."),
 ]
 AlphaOption = Annotated[float, typer.Option(help="Level of each test.")]
+
+
+def rate(
+    votes: VotesArgument = None,
+    method: Annotated[
+        str, typer.Option(help="bradley-terry (ties as half wins), davidson, or elo (online).")
+    ] = "bradley-terry",
+    anchor: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Model that is put at the centre; else the mean."),
+    ] = None,
+    centre: Annotated[float, typer.Option(help="Rating of the anchor or the mean.")] = 1000.0,
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    both_bad: Annotated[
+        str, typer.Option(help="Count votes for neither answer as tie, or drop them.")
+    ] = "tie",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BY",
+            help="rater, example or none; repeatable. Without it, both where they are given.",
+        ),
+    ] = None,
+    raters: RatersOption = None,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rate models by votes: Bradley-Terry ratings, intervals and ranks."""
+    from evalcore.stats.rating_report import RateRequest, rate_form, rating_table
+
+    request = RateRequest.checked(
+        method=method, anchor=anchor, centre=centre, level=level, both_bad=both_bad, cluster=cluster
+    )
+    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
+    form = rate_form(loaded, request)
+    if as_json:
+        print_json(form)
+        return
+    from rich.console import Console
+
+    Console().print(rating_table(form))
+    for warning in form["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def compare(

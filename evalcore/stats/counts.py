@@ -43,7 +43,7 @@ class Counts:
     @property
     def votes_per_model(self) -> NDArray[np.float64]:
         """``(n_models,)`` weight of the votes on each model."""
-        return np.sum(self.battles, axis=1, dtype=np.float64)
+        return np.asarray(self.battles.sum(axis=1))
 
     @property
     def n_votes(self) -> float:

@@ -15,8 +15,8 @@ __all__ = ["fit_davidson"]
 def fit_davidson(counts: Counts, *, start: NDArray[np.float64] | None = None) -> PairFit:
     """Maximise the likelihood with P(win) : P(tie) : P(loss) = e^{d/2} : ν : e^{−d/2}.
 
-    Here d = θ_i − θ_j: a tie is most likely between equals, and the strengths are those of the decided votes. They lie
-    further apart than with ties as half wins: the two scales can't be mixed.
+    Here d = θ_i − θ_j: a tie is most likely between equals, and the strengths are those of the
+    decided votes. They lie further apart than with ties as half wins: the scales can't be mixed.
 
     Parameters
     ----------

@@ -176,4 +176,4 @@ def _heavy_tails(df: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     """How much wider Student's t is than the normal, by pair, at the lesser degrees of freedom."""
     upper = (1 + level) / 2
     wider = np.asarray(stats.t.ppf(upper, np.maximum(df, 1e-3)) / stats.norm.ppf(upper))
-    return np.maximum(wider, wider[:, None])
+    return np.asarray(np.maximum(wider, wider[:, None]))

@@ -57,7 +57,7 @@ class Unbounded:
 
         def excess(rating: float) -> float:
             logs = log_expit(self.sign * (rating - self.opponents) / POINTS)
-            return float(self.n_battles @ logs) - np.log1p(-level)
+            return float(self.n_battles @ logs) - float(np.log1p(-level))
 
         reach = 400 * (10 + np.log10(self.n_battles.sum() + 1))
         ends = self.opponents.min() - reach, self.opponents.max() + reach
