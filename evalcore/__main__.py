@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import evalcore.cli
+import evalcore.stats.cli
+import runners.cli
 from evalcore import __version__
 from evalcore.errors import ParityError
 
@@ -19,7 +21,11 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "eval": evalcore.cli.evaluate,
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
+    "compare": evalcore.stats.cli.compare,
+    "plan": evalcore.stats.cli.plan,
     "tasks": evalcore.cli.tasks,
+    "models": runners.cli.models,
+    "doctor": runners.cli.doctor,
 }
 
 INTERRUPTED = 130
@@ -30,14 +36,22 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Say whether a language model is as good as another one, and how sure that is."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Say whether a language model is as good as another one, and how sure that is."""
 
 
 def main() -> None:
@@ -46,10 +60,10 @@ def main() -> None:
         app()
     except ParityError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail(
-            "interrupted; what was done is kept, the same command goes on from there", INTERRUPTED
-        )
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
+            _fail("interrupted; what was done is kept, the same command goes on", INTERRUPTED)
+        raise
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

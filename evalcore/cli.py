@@ -178,7 +178,7 @@ def tasks(
     if as_json:
         print_json({"tasks": rows})
     else:
-        _print_table(rows)
+        _print_table([{key: row[key] for key in row if key != "hash"} for row in rows])
 
 
 def _print_answers(answers: Sequence[Generation], specs: Sequence[ModelSpec]) -> None:
