@@ -282,7 +282,7 @@ def _same_units(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDAr
 
 
 def _encode(labels: NDArray[Any], *, symmetric: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number the labels, and find the number of each after the models changed names."""
+    """Turn labels into codes, and find the code of each after the models changed names."""
     names, codes = np.unique(labels, return_inverse=True)
     if not symmetric:
         return codes, np.arange(len(names))
