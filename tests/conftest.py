@@ -1,13 +1,15 @@
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from evalcore.hashing import content_hash
-from evalcore.protocols import Completion
+from evalcore.protocols import Completion, Finished, Runner
 from evalcore.records import Efficiency, EvalRun, Example, Message, ModelSpec, Score
 from evalcore.stats.intervals import mean_estimate, proportion_estimate
 from evalcore.store import Store
@@ -230,3 +232,63 @@ def make_adapter(base: Path, *, modules: Sequence[str], name: str = "", **config
             torch.nn.init.normal_(parameter, std=0.2)
     adapted.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_model() -> Iterator[Callable[..., Runner]]:
+    """Open a model by its string and the sizes of batches; once, for all tests that ask for it."""
+    from runners import RunnerOptions, open_runners, parse_model
+
+    with ExitStack() as opened:
+
+        @cache
+        def run(text: str, **sizes: int) -> Runner:
+            runners = open_runners([parse_model(text)], options=RunnerOptions(**sizes))
+            return next(opened.enter_context(closing(runners)))
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def collect() -> Callable[[Iterable[Finished]], list]:
+    """Put finished results in the order of their requests; each must be there exactly once."""
+
+    def in_order(finished: Iterable[Finished]) -> list:
+        pairs = [pair for batch in finished for pair in batch.results]
+        assert sorted(index for index, _ in pairs) == list(range(len(pairs)))
+        return [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
+
+    return in_order
+
+
+class Plain:
+    """The same numbers by plain transformers: one sequence at a time, no padding, all logits."""
+
+    @staticmethod
+    def load(folder: Path):
+        """Return a model in float32 and its tokenizer."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = AutoModelForCausalLM.from_pretrained(folder).requires_grad_(False)
+        return model, AutoTokenizer.from_pretrained(folder)
+
+    @staticmethod
+    def loglikelihood(model, tokenizer, context: str, continuation: str) -> tuple[float, int]:
+        """Return the log-probability of a continuation and its tokens."""
+        import torch
+
+        whole_text = context + continuation
+        whole = tokenizer(whole_text)["input_ids"]
+        n_context = len(tokenizer(context.rstrip())["input_ids"])
+        if n_context == 0:
+            whole, n_context = [tokenizer.eos_token_id, *whole], 1
+        n_scored = len(whole) - n_context
+        whole = whole[-model.config.max_position_embeddings - 1 :]
+        logprobs = model(torch.tensor([whole[:-1]])).logits[0].log_softmax(-1)[-n_scored:]
+        targets = torch.tensor(whole[-n_scored:])
+        return logprobs.gather(1, targets[:, None]).sum().item(), n_scored
+
+
+@pytest.fixture(scope="session")
+def plain() -> type[Plain]:
+    return Plain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
 from runners.checkpoints import read_checkpoint
 from runners.hf.quantization import quantization_config, settle_layers, why_not
+from runners.hf.stack import LoraStack
 from runners.resolving import locate
 
-__all__ = ["Base", "free_memory", "load_base", "loading_arguments"]
+__all__ = ["Base", "load_base", "loading_arguments"]
 
 _WINDOW_NAMES = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length")
 _NO_LIMIT = 1_000_000
@@ -31,6 +31,8 @@ class Base:
 
     model: Any
     tokenizer: Any
+    stack: LoraStack
+    """Its adapters."""
     window: int
     """Most tokens that it reads at once."""
     end_tokens: frozenset[int]
@@ -68,6 +70,7 @@ def load_base(spec: ModelSpec) -> Base:
     return Base(
         model=model,
         tokenizer=tokenizer,
+        stack=LoraStack(model),
         window=_window(model.config, tokenizer),
         end_tokens=end_tokens,
         size_on_disk_bytes=sum(f.stat().st_size for f in read_checkpoint(folder).weight_files),
@@ -87,13 +90,6 @@ def loading_arguments(spec: ModelSpec) -> dict[str, Any]:
         "local_files_only": True,
         "trust_remote_code": False,
     }
-
-
-def free_memory() -> None:
-    """Return memory of deleted models to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _check_device(spec: ModelSpec) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import torch
+
 from evalcore.records import ModelSpec
-from runners.hf.loading import free_memory, load_base
+from runners.hf.loading import load_base
 from runners.hf.runner import HfRunner
-from runners.hf.stack import LoraStack
 from runners.options import RunnerOptions
 
 __all__ = ["HfResident"]
@@ -24,15 +28,17 @@ class HfResident:
 
     def __init__(self, spec: ModelSpec, options: RunnerOptions) -> None:
         self._base = load_base(spec)
-        self._stack = LoraStack(self._base.model)
         self._options = options
 
     def runner(self, spec: ModelSpec) -> HfRunner:
         """Return a runner of one variant, its adapters read and active."""
-        self._stack.activate(spec.adapters)
-        return HfRunner(spec, base=self._base, stack=self._stack, options=self._options)
+        return HfRunner(spec, base=self._base, options=self._options)
 
     def close(self) -> None:
         """Give back the memory."""
-        del self._base, self._stack
-        free_memory()
+        model = weakref.ref(self._base.model)
+        del self._base
+        if model() is not None:
+            gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

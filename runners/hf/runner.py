@@ -28,7 +28,6 @@ from runners.hf.encoding import Encoder
 from runners.hf.generation import Decoded, Ending, RowStop, check_params, decode_batch
 from runners.hf.loading import Base
 from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
-from runners.hf.stack import LoraStack
 from runners.options import RunnerOptions
 
 __all__ = ["HfRunner"]
@@ -41,13 +40,11 @@ class HfRunner:
     is not theirs, so closing one gives back nothing but the use of it.
     """
 
-    def __init__(
-        self, spec: ModelSpec, *, base: Base, stack: LoraStack, options: RunnerOptions
-    ) -> None:
+    def __init__(self, spec: ModelSpec, *, base: Base, options: RunnerOptions) -> None:
         self._spec = spec
         self._base: Base | None = base
-        self._stack = stack
         self._options = options
+        base.stack.activate(spec.adapters)
         self._encoder = Encoder(base.tokenizer, spec)
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
             read_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
@@ -124,7 +121,7 @@ class HfRunner:
             raise ModelError(
                 f"model {self._spec.name!r} is closed; it ran until the next was asked"
             )
-        self._stack.activate(self._spec.adapters)
+        self._base.stack.activate(self._spec.adapters)
         return self._base
 
     def _score(self, work: Sequence[Sequence[Span]]) -> Iterator[Finished[Loglikelihood]]:
