@@ -19,26 +19,28 @@ _BLOCK_CLUSTERS = 1 << 11
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covariance:
-    """Uncertainty of m strengths that sum to 0."""
+    """Uncertainty of p parameters, of which the first m are strengths that sum to 0."""
 
     matrix: NDArray[np.float64]
-    """``(m, m)``."""
+    """``(p, p)``."""
     df: NDArray[np.float64]
     """``(m,)`` degrees of freedom of each variance; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusteredVotes:
-    """The votes among the fitted models, and the clusters they come in."""
+    """The votes among m fitted models with what each adds to the score, and their clusters."""
 
     model_a: NDArray[np.intp]
     """``(n,)`` position among the fitted models."""
     model_b: NDArray[np.intp]
     """``(n,)``."""
-    winner: NDArray[np.uint8]
-    """``(n,)`` outcome, a position in :data:`evalcore.votes.WINNERS`."""
-    weights: NDArray[np.float64] | None
-    """``(n,)``; 1 each if None."""
+    residual: NDArray[np.float64]
+    """``(n,)`` weight times (score − expected score): enters at A, and with the other sign at B."""
+    information: NDArray[np.float64]
+    """``(n,)`` weight times the variance of the score."""
+    extra: NDArray[np.float64]
+    """``(n_extra, n)`` score of each parameter beyond the strengths; ``n_extra`` may be 0."""
     clusters: Sequence[NDArray[np.int64]]
     """One or two groupings, each ``(n,)`` of cluster numbers from 0."""
 
@@ -64,14 +66,15 @@ def vote_covariance(fit: PairFit, counts: Counts) -> Covariance:
         cross = np.sum(sum(n * r * u for n, r, u in pairs) * weight, axis=1)
         own = np.sum(sum(n * u**2 for n, _, u in pairs) * weight) / 2
         meat = np.block([[meat, cross[:, None]], [cross[None, :], np.array([[own]])]])
-    n_models = len(counts.models)
     sums, sums_of_squares = counts.battles.sum(1), (n_each[0] + n_each[1] + n_each[2]).sum(1)
     told = squares.sum(axis=1) > 1e-12 * sums_of_squares  # ties alone leave no residual
     df = np.where(told, sums**2 / np.where(told, sums_of_squares, 1.0) - 1, 0.0)
-    return Covariance(matrix=(bread @ meat @ bread)[:n_models, :n_models], df=df)
+    return Covariance(matrix=bread @ meat @ bread, df=df)
 
 
-def cluster_covariance(fit: PairFit, votes: ClusteredVotes) -> Covariance:
+def cluster_covariance(
+    inverse_information: NDArray[np.float64], votes: ClusteredVotes
+) -> Covariance:
     """Covariance for votes that depend on each other within clusters, such as raters or examples.
 
     V = (G−1)/G · C (Σ_g s_g s_gᵀ) C, with the scores of a cluster summed and each entry divided by
@@ -89,73 +92,70 @@ def cluster_covariance(fit: PairFit, votes: ClusteredVotes) -> Covariance:
     .. [3] Carter, Schnepel & Steigerwald (2017), Asymptotic behavior of a t-test robust to cluster
        heterogeneity, Review of Economics and Statistics 99, eq. 7.
     """
-    ways = [_one_way(fit, votes, codes) for codes in votes.clusters]
+    ways = [_one_way(inverse_information, votes, codes) for codes in votes.clusters]
     if len(ways) == 1:
         return ways[0]
     first, second = votes.clusters
-    both = _one_way(fit, votes, first * (int(second.max(initial=0)) + 1) + second)
-    matrix = ways[0].matrix + ways[1].matrix - both.matrix
-    values, vectors = np.linalg.eigh(matrix)
+    crossed = first * (int(second.max(initial=0)) + 1) + second
+    both = _one_way(inverse_information, votes, crossed)
+    values, vectors = np.linalg.eigh(ways[0].matrix + ways[1].matrix - both.matrix)
     return Covariance(
         matrix=(vectors * np.maximum(values, 0.0)) @ vectors.T,
         df=np.minimum(ways[0].df, ways[1].df),
     )
 
 
-def _one_way(fit: PairFit, votes: ClusteredVotes, codes: NDArray[np.int64]) -> Covariance:
-    n_models, bread = len(fit.strengths), fit.inverse_information
+def _one_way(
+    bread: NDArray[np.float64], votes: ClusteredVotes, codes: NDArray[np.int64]
+) -> Covariance:
+    n_models = len(bread) - len(votes.extra)
     order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    information = _information(fit, votes)
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    ends = np.append(starts[1:], len(order))
+    total = _model_sums(votes.model_a, votes.model_b, votes.information, shape=(1, n_models))[0]
     meat = np.zeros_like(bread)
     share_squares = np.zeros(n_models)
     for first in range(0, len(starts), _BLOCK_CLUSTERS):
-        lows = starts[first : first + _BLOCK_CLUSTERS + 1]
-        high = lows[-1] if len(lows) > _BLOCK_CLUSTERS else len(order)
-        rows = order[lows[0] : high]
-        lengths = np.diff(np.append(lows[:_BLOCK_CLUSTERS], high))
-        local = np.repeat(np.arange(len(lengths)), lengths)
-        scores, weight = _cluster_scores(fit, votes, rows, local)
-        share = weight / information
+        low, high = starts[first : first + _BLOCK_CLUSTERS], ends[first : first + _BLOCK_CLUSTERS]
+        rows = order[low[0] : high[-1]]
+        local = np.repeat(np.arange(len(low)), high - low)
+        scores, information = _cluster_sums(votes, rows, local, n_models=n_models)
+        share = information / total
         keep = np.where(share < 1 - 1e-9, 1 - share, np.inf)  # a lone cluster tells no variance
         scores[:, :n_models] /= keep
         meat += scores.T @ scores
         share_squares += np.sum(share**2, axis=0)
     n_clusters = max(len(starts), 1)
-    matrix = (n_clusters - 1) / n_clusters * (bread @ meat @ bread)[:n_models, :n_models]
-    with np.errstate(divide="ignore"):
-        df = np.maximum(1 / share_squares - 1, 0.0)
-    return Covariance(matrix=matrix, df=np.where(share_squares > 0, df, 0.0))
+    df = 1 / np.where(share_squares > 0, share_squares, 1.0) - 1
+    return Covariance(
+        matrix=(n_clusters - 1) / n_clusters * (bread @ meat @ bread),
+        df=np.where(df > 1e-9, df, 0.0),
+    )
 
 
-def _cluster_scores(
-    fit: PairFit, votes: ClusteredVotes, rows: NDArray[np.intp], local: NDArray[np.intp]
+def _cluster_sums(
+    votes: ClusteredVotes, rows: NDArray[np.intp], local: NDArray[np.intp], *, n_models: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores ``(clusters, p)`` and information ``(clusters, m)`` of some clusters' votes."""
-    n_models, n_clusters = len(fit.strengths), int(local[-1]) + 1
-    a, b, outcome = votes.model_a[rows], votes.model_b[rows], votes.winner[rows]
-    weight = 1.0 if votes.weights is None else votes.weights[rows]
-    at_a, at_b = local * n_models + a, local * n_models + b
-    size = n_clusters * n_models
-
-    def spread(values: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-        table = np.bincount(at_a, values, size) + sign * np.bincount(at_b, values, size)
-        return table.reshape(n_clusters, n_models)
-
-    scores = spread(weight * fit.residuals[outcome, a, b], -1.0)
-    if fit.tie_residuals is not None:
-        ties = np.bincount(local, weight * fit.tie_residuals[outcome, a, b], n_clusters)
-        scores = np.column_stack([scores, ties])
-    return scores, spread(weight * fit.variance[a, b], 1.0)
+    a, b = local * n_models + votes.model_a[rows], local * n_models + votes.model_b[rows]
+    shape = (int(local[-1]) + 1, n_models)
+    residual = votes.residual[rows]
+    scores = _model_sums(a, b, residual, shape=shape, sign=-1.0)
+    extra = [np.bincount(local, values[rows], shape[0]) for values in votes.extra]
+    information = _model_sums(a, b, votes.information[rows], shape=shape)
+    return np.column_stack([scores, *extra]), information
 
 
-def _information(fit: PairFit, votes: ClusteredVotes) -> NDArray[np.float64]:
-    variance = fit.variance[votes.model_a, votes.model_b]
-    weighted = variance if votes.weights is None else votes.weights * variance
-    n_models = len(fit.strengths)
-    at_a = np.bincount(votes.model_a, weighted, n_models).astype(np.float64)
-    return at_a + np.bincount(votes.model_b, weighted, n_models)
+def _model_sums(
+    at_a: NDArray[np.intp],
+    at_b: NDArray[np.intp],
+    values: NDArray[np.float64],
+    *,
+    shape: tuple[int, int],
+    sign: float = 1.0,
+) -> NDArray[np.float64]:
+    size = shape[0] * shape[1]
+    return (np.bincount(at_a, values, size) + sign * np.bincount(at_b, values, size)).reshape(shape)
 
 
 def _shrunk(fit: PairFit, counts: Counts) -> NDArray[np.float64]:

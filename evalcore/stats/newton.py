@@ -14,7 +14,7 @@ from evalcore.errors import InputError
 __all__ = ["Maximum", "Quadratic", "laplacian", "maximise"]
 
 _MAX_ITERATIONS = 100
-_TOLERANCE = 1e-9  # of a step that is taken: convergence is quadratic, so its error is ~1e-18
+_LAST_STEP = 1e-6  # convergence is quadratic: after a step this small the error is about 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,9 @@ def maximise(
         step = inverse.solve(here.gradient)
         if not np.isfinite(step).all():
             break
+        if np.abs(step).max() < _LAST_STEP:
+            return Maximum(point=point + step, inverse_information=inverse.matrix())
         point, here = _climb(evaluate, point, here, step=step)
-        if np.abs(step).max() < _TOLERANCE:
-            return Maximum(point=point, inverse_information=inverse.matrix())
     raise InputError(f"ratings do not converge in {_MAX_ITERATIONS} steps; check the weights")
 
 

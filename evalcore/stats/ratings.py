@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.errors import InputError
 from evalcore.stats.bradley_terry import PairFit, fit_bradley_terry
+from evalcore.stats.clusters import ClusterName, cluster_codes, votes_among
 from evalcore.stats.connectivity import Connectivity, connectivity
 from evalcore.stats.counts import BothBad, Counts, count_votes
 from evalcore.stats.covariance import (
@@ -27,11 +27,9 @@ from evalcore.stats.rating_warnings import (
     interval_warnings,
     usable_ties,
 )
-from evalcore.votes.columns import WINNERS, Categories, Votes
+from evalcore.votes.columns import WINNERS, Votes
 
 __all__ = ["ClusterName", "RatingOptions", "Ties", "rate_counts", "rate_votes"]
-
-ClusterName = Literal["rater", "example"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +79,26 @@ def rate_votes(
         For an unknown anchor, an anchor without a rating, or unusable weights.
     """
     counts = count_votes(votes, weights=weights, both_bad=options.both_bad)
-    groupings, warnings = _groupings(votes, options.clusters)
+    groupings, warnings = cluster_codes(votes, options.clusters)
     if not groupings:
         return _rate(counts, options, _by_vote, _Notes(warnings=warnings))
-    used = np.ones(len(votes), bool) if weights is None else weights > 0
+    weight = np.ones(len(votes)) if weights is None else weights
     if options.both_bad == "drop":
-        used &= votes.winner != WINNERS.index("both_bad")
+        weight = np.where(votes.winner == WINNERS.index("both_bad"), 0.0, weight)
 
     def by_cluster(fit: PairFit, _: Counts, core: NDArray[np.intp]) -> Covariance:
-        place = np.full(len(votes.models), -1)
-        place[core] = np.arange(len(core))
-        a, b = place[votes.model_a], place[votes.model_b]
-        rows = np.flatnonzero(used & (a >= 0) & (b >= 0))
+        rows, a, b = votes_among(votes, core, where=weight > 0)
+        ties = () if fit.tie_residuals is None else (fit.tie_residuals,)
+        cell = votes.winner[rows], a, b
         clustered = ClusteredVotes(
-            model_a=a[rows],
-            model_b=b[rows],
-            winner=votes.winner[rows],
-            weights=None if weights is None else weights[rows],
+            model_a=a,
+            model_b=b,
+            residual=weight[rows] * fit.residuals[cell],
+            information=weight[rows] * fit.variance[a, b],
+            extra=np.array([weight[rows] * table[cell] for table in ties]),
             clusters=[codes[rows] for codes in groupings.values()],
         )
-        return cluster_covariance(fit, clustered)
+        return cluster_covariance(fit.inverse_information, clustered)
 
     notes = _Notes(clusters=tuple(groupings), warnings=warnings)
     return _rate(counts, options, by_cluster, notes)
@@ -209,7 +207,8 @@ def _on_scale(
 ) -> BradleyTerryResult:
     """Put strengths on the Elo scale, and the models without one beside them."""
     n_models, core = len(counts.models), graph.core
-    strengths, matrix = fit.strengths, covariance.matrix
+    strengths = fit.strengths
+    matrix = covariance.matrix[: len(core), : len(core)]
     if options.anchor is not None:
         zero = int(np.flatnonzero(core == counts.models.index(options.anchor))[0])
         strengths = strengths - strengths[zero]
@@ -253,27 +252,6 @@ def _unbounded(
         )
         for i, sign in signed
     )
-
-
-def _groupings(
-    votes: Votes, wanted: tuple[ClusterName, ...] | None
-) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
-    """Cluster numbers by name of the grouping; a vote without a name is a cluster of its own."""
-    given: dict[ClusterName, Categories | None] = {"rater": votes.rater, "example": votes.example}
-    groupings, warnings = {}, []
-    for name in given if wanted is None else wanted:
-        categories = given[name]
-        if categories is None:
-            if wanted is not None:
-                raise InputError(f"votes have no {name} to cluster by ({votes.source})")
-        elif len(categories.names) < 2 and (categories.codes >= 0).all():
-            warnings.append(
-                f"all votes have one {name}: the intervals say nothing about another {name}"
-            )
-        else:
-            alone = len(categories.names) + np.arange(len(votes))
-            groupings[str(name)] = np.where(categories.codes < 0, alone, categories.codes)
-    return groupings, tuple(warnings)
 
 
 def _sandwich(clusters: tuple[str, ...]) -> str:
