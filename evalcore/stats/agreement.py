@@ -18,8 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalcore.errors import InputError, VotesError
 from evalcore.records import Estimate
-from evalcore.stats.clustering import group_codes, t_quantile
-from evalcore.stats.intervals import mean_estimate, proportion_estimate, wilson_interval
+from evalcore.stats.clustering import group_codes
+from evalcore.stats.intervals import (
+    mean_estimate,
+    proportion_estimate,
+    share_interval,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from evalcore.votes import Votes
@@ -341,13 +346,12 @@ def _jackknife(
 
 
 def _unit_interval(value: float, variance: float, *, n: int, level: float) -> tuple[float, float]:
-    """Interval of a coefficient in [−1, 1]: Wilson's for (value + 1)/2 at its effective n."""
+    """Interval of a coefficient in [−1, 1]: that of the share (value + 1)/2."""
     share = (value + 1.0) / 2.0
-    n_effective = float(n)
     if variance > 0.0:
-        ratio = t_quantile(level, math.inf) / t_quantile(level, n - 1)
-        n_effective = 4.0 * share * (1.0 - share) / variance * ratio**2
-    low, high = wilson_interval(share * n_effective, n_effective, level=level)
+        low, high = share_interval(share, variance / 4.0, df=n - 1, level=level)
+    else:
+        low, high = wilson_interval(share * n, n, level=level)
     return 2.0 * low - 1.0, 2.0 * high - 1.0
 
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalcore.errors import InputError, VotesError
 from evalcore.records import Estimate
-from evalcore.stats.clustering import ClusterVariance, cluster_variance, t_quantile
-from evalcore.stats.intervals import mean_estimate
-from evalcore.stats.win_rate import PairVotes
+from evalcore.stats.clustering import ClusterVariance, cluster_variance
+from evalcore.stats.intervals import mean_estimate, share_interval
+from evalcore.stats.win_rate import PairVotes, win_rate
 
 if TYPE_CHECKING:
     from evalcore.votes import Votes
@@ -90,9 +90,11 @@ def fused_win_rate(data: JudgedVotes, *, level: float = 0.95, seed: int = 0) -> 
 
     Prediction-powered inference with power tuning [1]_: θ̂ = ȳ + λ (f̄' − f̄) with human votes y,
     verdicts f on the same examples and f' on N others, and
-    λ = Cov(y, f) / ((1 + n/N) Var(f)). V = V(y − λf) + λ² V(f'), the first clustered by example
-    (:func:`~evalcore.stats.clustering.cluster_variance`); the interval is θ̂ ± t √V within [0, 1],
-    with one degree of freedom less for λ. A biased judge costs precision and never validity.
+    λ = Cov(y, f) / ((1 + n/N) Var(f)). V = V(y − λf) + λ² V(f') + λ²/n²: the first clustered by
+    example (:func:`~evalcore.stats.clustering.cluster_variance`), with one degree of freedom less
+    for λ; the last for one more vote at odds with the judge, since few votes may by chance show
+    none. The interval is :func:`~evalcore.stats.intervals.share_interval`. A biased judge costs
+    precision and never validity.
 
     Parameters
     ----------
@@ -119,24 +121,36 @@ def fused_win_rate(data: JudgedVotes, *, level: float = 0.95, seed: int = 0) -> 
     if len(human) != len(judge):
         raise InputError(f"human and judge must be equally many; got {len(human)} and {len(judge)}")
     groupings = () if data.examples is None else (data.examples,)
+    plain = win_rate(PairVotes(scores=human, examples=data.examples), level=level).estimate
+    judged = mean_estimate(
+        np.concatenate([judge, alone]), level=level, seed=seed, bounds=(0.0, 1.0)
+    )
     tuning = _tuning(human, judge, alone)
-    residual = human - tuning * judge
-    value = float(residual.mean() + tuning * alone.mean()) if tuning else _mean(human)
-    spread = cluster_variance(residual, groupings=groupings)
-    if tuning:
-        spread = _sum(spread, cluster_variance(tuning * alone), n_tuned=1)
-    plain = cluster_variance(human, groupings=groupings)
-    saved = 1.0 - spread.variance / plain.variance if plain.variance > 0.0 else 0.0
+    if tuning == 0.0:
+        return FusedWinRate(
+            estimate=plain, human_only=plain, judge_only=judged, tuning=0.0, votes_saved=0.0
+        )
+    value = float((human - tuning * judge).mean() + tuning * alone.mean())
+    spread = _sum(
+        cluster_variance(human - tuning * judge, groupings=groupings),
+        cluster_variance(tuning * alone),
+        further=(tuning / len(human)) ** 2,
+    )
+    low, high = share_interval(value, spread.variance, df=spread.df, level=level)
     return FusedWinRate(
-        estimate=_estimate(value, spread, level=level, n=len(human), n_unscored=data.n_unjudged),
-        human_only=_estimate(
-            _mean(human), plain, level=level, n=len(human), n_unscored=data.n_unjudged
+        estimate=Estimate(
+            value=min(max(value, 0.0), 1.0),
+            low=low,
+            high=high,
+            confidence_level=level,
+            method="prediction-powered",
+            n=len(human),
+            n_unscored=data.n_unjudged,
         ),
-        judge_only=mean_estimate(
-            np.concatenate([judge, alone]), level=level, seed=seed, bounds=(0.0, 1.0)
-        ),
+        human_only=plain,
+        judge_only=judged,
         tuning=tuning,
-        votes_saved=saved,
+        votes_saved=1.0 - spread.variance / cluster_variance(human, groupings=groupings).variance,
     )
 
 
@@ -145,10 +159,6 @@ def _scores(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if not np.all((scores >= 0.0) & (scores <= 1.0)):
         raise InputError(f"{name} must lie between 0 and 1")
     return scores
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else math.nan
 
 
 def _tuning(
@@ -163,32 +173,15 @@ def _tuning(
     return together / ((1.0 + len(human) / len(alone)) * spread)
 
 
-def _sum(first: ClusterVariance, second: ClusterVariance, *, n_tuned: int) -> ClusterVariance:
-    """Variance of a sum of independent estimates, the first with fitted coefficients."""
-    df = first.df - n_tuned
-    own = first.variance * first.df / df if df > 0.0 else math.nan
+def _sum(first: ClusterVariance, second: ClusterVariance, *, further: float) -> ClusterVariance:
+    """Variance of a sum of independent estimates, the first with one fitted coefficient."""
+    df = first.df - 1.0
+    if not df > 0.0:
+        return ClusterVariance(variance=math.nan, n_effective=first.n_effective, df=0.0)
+    own = first.variance * first.df / df + further
     variance = own + second.variance
-    noise = own**2 / df + second.variance**2 / second.df if df > 0.0 else 0.0
     return ClusterVariance(
         variance=variance,
         n_effective=first.n_effective,
-        df=variance**2 / noise if noise > 0.0 else max(df, 0.0),
-    )
-
-
-def _estimate(
-    value: float, spread: ClusterVariance, *, level: float, n: int, n_unscored: int
-) -> Estimate:
-    half = math.inf
-    if spread.variance > 0.0:
-        half = t_quantile(level, spread.df) * math.sqrt(spread.variance)
-    low, high = (max(value - half, 0.0), min(value + half, 1.0)) if n else (0.0, 1.0)
-    return Estimate(
-        value=value,
-        low=low,
-        high=high,
-        confidence_level=level,
-        method="prediction-powered, t",
-        n=n,
-        n_unscored=n_unscored,
+        df=variance**2 / (own**2 / df + second.variance**2 / second.df),
     )

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from evalcore.errors import InputError
 from evalcore.records import Estimate
 from evalcore.stats.bootstrap import bootstrap_interval
-from evalcore.stats.clustering import cluster_variance, t_quantile
+from evalcore.stats.clustering import ClusterVariance, cluster_variance, t_quantile
 
 __all__ = [
     "mean_estimate",
     "proportion_estimate",
+    "share_interval",
     "unanimous_interval",
     "wilson_interval",
 ]
@@ -60,6 +61,28 @@ def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> tuple
     return low, high
 
 
+def share_interval(
+    share: float, variance: float, *, df: float = math.inf, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a quantity in [0, 1] from its estimate and the variance of that.
+
+    :func:`wilson_interval` for n* = p(1 − p) / V · (z/t)² observations [1]_, where t has ``df``
+    degrees of freedom; [0, 1] without variance or degrees of freedom. Near 0 and 1 it is lopsided
+    as it should be, where p ± t √V is not.
+
+    References
+    ----------
+    .. [1] Korn & Graubard (1998), Confidence intervals for proportions with small expected number
+       of positive counts estimated from survey data, Survey Methodology 24, section 2.
+    """
+    if not variance > 0.0 or not df > 0.0:
+        return 0.0, 1.0
+    share = min(max(share, 0.0), 1.0)
+    ratio = t_quantile(level, math.inf) / t_quantile(level, df)
+    n_effective = share * (1.0 - share) / variance * ratio**2
+    return wilson_interval(share * n_effective, n_effective, level=level)
+
+
 def unanimous_interval(
     value: float, n: float, *, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
@@ -85,10 +108,10 @@ def proportion_estimate(
 ) -> Estimate:
     """Estimate a proportion from marks of 0 and 1.
 
-    Without groups this is :func:`wilson_interval`. With groups, n is replaced by the effective
-    n* = p(1−p) / V · (z/t)², V being :func:`~evalcore.stats.clustering.cluster_variance` and t the
-    quantile of Student's t at its degrees of freedom, but never by more than n. If all marks are
-    equal the data don't tell how alike groups are within; then each counts as one observation.
+    Without groups this is :func:`wilson_interval`; with groups :func:`share_interval` of their
+    :func:`~evalcore.stats.clustering.cluster_variance`, but not of less than that of independent
+    marks. If all marks are equal the data don't tell how alike groups are within; then each group
+    counts as one observation.
 
     Parameters
     ----------
@@ -103,11 +126,6 @@ def proportion_estimate(
     -------
     Estimate
         For n = 0 the value is nan and the interval [0, 1].
-
-    References
-    ----------
-    .. [1] Korn & Graubard (1998), Confidence intervals for proportions with small expected number
-       of positive counts estimated from survey data, Survey Methodology 24, section 2.
     """
     marks, labels, n_unscored = _scored(values, groups)
     if np.any((marks != 0.0) & (marks != 1.0)):
@@ -115,8 +133,10 @@ def proportion_estimate(
         raise InputError(f"values of a proportion must be 0, 1 or nan; got {wrong}")
     n = len(marks)
     share = float(marks.mean()) if n else math.nan
-    n_effective = float(n) if labels is None or n == 0 else _effective_n(marks, labels, level)
-    low, high = wilson_interval(share * n_effective if n else 0.0, n_effective, level=level)
+    if labels is None or n == 0:
+        low, high = wilson_interval(float(marks.sum()), n, level=level)
+    else:
+        low, high = _clustered_interval(marks, labels, level=level)
     return Estimate(
         value=share,
         low=low,
@@ -140,8 +160,9 @@ def mean_estimate(
     """Estimate a mean.
 
     - Plain means: the percentile bootstrap (:func:`~evalcore.stats.bootstrap.bootstrap_interval`).
-    - With weights, the ratio Σwy/Σw; with groups, too: ȳ ± t √V, V by
-      :func:`~evalcore.stats.clustering.cluster_variance`, cut off at ``bounds``.
+    - With weights, the ratio Σwy/Σw, or with groups: ȳ ± t √V, V by
+      :func:`~evalcore.stats.clustering.cluster_variance`; with finite ``bounds``,
+      :func:`share_interval` on their scale.
     - If all values are equal, or there is only one, their spread is unknown and not zero:
       :func:`unanimous_interval`, which is infinite unless the quantity has ``bounds``.
 
@@ -184,8 +205,7 @@ def mean_estimate(
             low, high = bootstrap_interval(scored, level=level, seed=seed)
             method = "percentile bootstrap"
         else:
-            half = t_quantile(level, spread.df) * math.sqrt(spread.variance)
-            low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+            low, high = _spread_interval(value, spread, bounds=bounds, level=level)
             method = "cluster-robust t" if labels is not None else "ratio estimator, t"
     return Estimate(
         value=value,
@@ -226,12 +246,25 @@ def _shares(
     return kept / kept.sum() if kept.sum() > 0 else None
 
 
-def _effective_n(marks: NDArray[np.float64], labels: NDArray[np.generic], level: float) -> float:
+def _spread_interval(
+    value: float, spread: ClusterVariance, *, bounds: tuple[float, float], level: float
+) -> tuple[float, float]:
+    low, width = bounds[0], bounds[1] - bounds[0]
+    if math.isfinite(width):
+        share, variance = (value - low) / width, spread.variance / width**2
+        ends = share_interval(share, variance, df=spread.df, level=level)
+        return low + width * ends[0], low + width * ends[1]
+    half = t_quantile(level, spread.df) * math.sqrt(spread.variance)
+    return max(value - half, bounds[0]), min(value + half, bounds[1])
+
+
+def _clustered_interval(
+    marks: NDArray[np.float64], labels: NDArray[np.generic], *, level: float
+) -> tuple[float, float]:
     share = float(marks.mean())
     spread = cluster_variance(marks, groupings=(labels,))
-    if math.isnan(spread.variance) or share in (0.0, 1.0):
-        return spread.n_effective
-    ratio = t_quantile(level, math.inf) / t_quantile(level, spread.df)
-    if spread.variance == 0.0:
-        return len(marks) * ratio**2
-    return min(share * (1.0 - share) / spread.variance, len(marks)) * ratio**2
+    if share in (0.0, 1.0):
+        n_clusters = spread.n_effective
+        return wilson_interval(share * n_clusters, n_clusters, level=level)
+    variance = max(spread.variance, share * (1.0 - share) / len(marks))
+    return share_interval(share, variance, df=spread.df, level=level)

@@ -11,8 +11,7 @@ from scipy import special
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
-from evalcore.stats.clustering import t_quantile
-from evalcore.stats.intervals import wilson_interval
+from evalcore.stats.intervals import share_interval
 
 __all__ = [
     "BaselineWinRate",
@@ -23,6 +22,7 @@ __all__ = [
 ]
 
 _NEWTON_STEPS = 100
+_LEAST_EVENTS = 5.0
 _NEWTON_TOLERANCE = 1e-16
 
 
@@ -135,8 +135,9 @@ def length_controlled_win_rate(
     regularise, if given, have no t.
 
     The interval is by the influence function of the mean fitted probability, which holds both the
-    error of the coefficients and the draw of instructions, put into Wilson's formula with
-    n* = θ(1 − θ)/V. The published standard error leaves the coefficients' error out.
+    error of the coefficients and the draw of instructions, put into
+    :func:`~evalcore.stats.intervals.share_interval`. The published standard error leaves the
+    coefficients' error out.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def length_controlled_win_rate(
     Returns
     -------
     LengthControlledWinRate
-        An interval of [0, 1] where n is too small for the coefficients.
+        With the interval [0, 1] where wins or losses sum to less than 5: too few for a regression.
 
     Raises
     ------
@@ -181,7 +182,11 @@ def length_controlled_win_rate(
     influence = len(own) * residual * (own @ (covariance @ gradient))
     at_equal_length = special.expit(own @ coefficients - coefficients[0] * own[:, 0])
     influence = influence + at_equal_length - at_equal_length.mean()
-    low, high = _interval(value, influence, n_coefficients=own.shape[1], level=level)
+    df = len(own) - own.shape[1]
+    variance = float(np.sum(influence**2)) / len(own) / max(df, 1)
+    fewer = min(float(observed.sum()), float(len(observed) - observed.sum()))
+    enough = df > 0 and fewer >= _LEAST_EVENTS
+    low, high = share_interval(value, variance, df=df, level=level) if enough else (0.0, 1.0)
     return LengthControlledWinRate(
         estimate=Estimate(
             value=value,
@@ -244,19 +249,6 @@ def _fit(rows: _Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _log_likelihood(rows: _Rows, coefficients: NDArray[np.float64]) -> float:
     logit = rows.design @ coefficients
     return float(rows.weight @ (rows.target * logit - np.logaddexp(0.0, logit)))
-
-
-def _interval(
-    value: float, influence: NDArray[np.float64], *, n_coefficients: int, level: float
-) -> tuple[float, float]:
-    n = len(influence)
-    df = n - n_coefficients
-    variance = float(np.sum(influence**2)) / n / df if df > 0 else 0.0
-    if variance <= 0.0:
-        return 0.0, 1.0
-    ratio = t_quantile(level, math.inf) / t_quantile(level, df)
-    n_effective = value * (1.0 - value) / variance * ratio**2
-    return wilson_interval(value * n_effective, n_effective, level=level)
 
 
 def _in_unit_range(preferences: NDArray[np.float64]) -> NDArray[np.float64]:
