@@ -66,6 +66,14 @@ def rate(
             help="rater, example or none; repeatable. Without it, both where they are given.",
         ),
     ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FEATURE",
+            help="Hold this feature of style equal; the file has FEATURE_a and FEATURE_b. "
+            "Repeatable.",
+        ),
+    ] = None,
     raters: RatersOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
@@ -75,9 +83,15 @@ def rate(
     from evalcore.stats.rating_report import RateRequest, rate_form, rating_table
 
     request = RateRequest.checked(
-        method=method, anchor=anchor, centre=centre, level=level, both_bad=both_bad, cluster=cluster
+        method=method,
+        anchor=anchor,
+        centre=centre,
+        level=level,
+        both_bad=both_bad,
+        cluster=cluster,
+        style=style,
     )
-    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
+    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters), features=style or ())
     form = rate_form(loaded, request)
     if as_json:
         print_json(form)
@@ -85,6 +99,9 @@ def rate(
     from rich.console import Console
 
     Console().print(rating_table(form))
+    for row in form.get("style", ()):
+        low, high = f"{row['low']:.3f}", f"{row['high']:.3f}"
+        print(f"  {row['feature']}: {row['coefficient']:+.3f} log-odds ({low} to {high})")
     for warning in form["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
 
@@ -166,7 +183,12 @@ def plan(
 
 
 def load_votes(
-    path: Path | None, workspace: Path, store_url: str | None, *, kinds: Sequence[RaterKind]
+    path: Path | None,
+    workspace: Path,
+    store_url: str | None,
+    *,
+    kinds: Sequence[RaterKind],
+    features: Sequence[str] = (),
 ) -> Votes:
     """Read votes of the kinds wanted from a file, or from the workspace if there is none."""
     import numpy as np
@@ -177,7 +199,7 @@ def load_votes(
     if path is None:
         with open_store(workspace, store_url) as opened:
             return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
-    votes = read_votes(path)
+    votes = read_votes(path, features=features)
     if votes.rater_kind is None:
         return votes
     unwanted = [kind for kind in votes.rater_kind.names if kind not in kinds]

@@ -50,8 +50,10 @@ def draw_strengths(
     NDArray
         ``(m, n_draws)``.
     """
-    scale = float(np.diagonal(covariance).mean()) or 1.0
-    filled = covariance + scale
+    centred = covariance - covariance.mean(axis=0)  # so that an anchor makes no difference
+    centred -= centred.mean(axis=1, keepdims=True)
+    scale = float(np.diagonal(centred).mean()) or 1.0
+    filled = centred + scale
     noise = rng.standard_normal((len(covariance), n_draws))
     try:
         root = np.linalg.cholesky(filled)

@@ -14,8 +14,10 @@ from evalcore.errors import InputError
 from evalcore.stats.counts import BothBad
 from evalcore.stats.elo import online_elo
 from evalcore.stats.ranks import competition_ranks
+from evalcore.stats.rating_options import RatingOptions
 from evalcore.stats.rating_result import BradleyTerryResult
-from evalcore.stats.ratings import RatingOptions, rate_votes
+from evalcore.stats.ratings import rate_votes
+from evalcore.stats.style import rate_at_equal_style
 from evalcore.votes.columns import Votes
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class RateRequest:
     level: float
     """Of the intervals, in (0, 1)."""
     options: RatingOptions
+    style: tuple[str, ...] = ()
+    """Features of style to hold equal."""
 
     @classmethod
     def checked(
@@ -51,6 +55,7 @@ class RateRequest:
         level: float,
         both_bad: str,
         cluster: Sequence[str] | None,
+        style: Sequence[str] | None,
     ) -> RateRequest:
         """Check what came from the command line.
 
@@ -61,6 +66,8 @@ class RateRequest:
         """
         if method == "elo" and anchor is not None:
             raise InputError("anchor needs method bradley-terry or davidson; got elo")
+        if style and method != "bradley-terry":
+            raise InputError(f"style needs method bradley-terry; got {method}")
         groups = [_one_of("cluster", name, _CLUSTERS) for name in cluster or ()]
         return cls(
             method=_one_of("method", method, _METHODS),
@@ -72,6 +79,7 @@ class RateRequest:
                 anchor=anchor,
                 centre=centre,
             ),
+            style=tuple(style or ()),
         )
 
 
@@ -79,6 +87,8 @@ def rate_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
     """Rate models as asked for, shaped for JSON; simulated votes are named as such."""
     if request.method == "elo":
         form = elo_form(votes, centre=request.options.centre)
+    elif request.style:
+        form = style_form(votes, request)
     else:
         form = rating_form(rate_votes(votes, request.options), level=request.level)
     kinds = votes.rater_kind
@@ -114,6 +124,17 @@ def rating_form(result: BradleyTerryResult, *, level: float) -> dict[str, Any]:
         "ratings": sorted(rows, key=_best_first),
         "warnings": list(result.warnings),
     }
+
+
+def style_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
+    """Shape ratings at equal style for JSON, with what each feature is worth in log-odds."""
+    result = rate_at_equal_style(votes, request.style, request.options)
+    worth = [result.coefficient(name, level=request.level) for name in request.style]
+    coefficients = [
+        {"feature": name, "coefficient": one.value, "low": one.low, "high": one.high}
+        for name, one in zip(request.style, worth, strict=True)
+    ]
+    return {**rating_form(result.rating, level=request.level), "style": coefficients}
 
 
 def elo_form(votes: Votes, *, centre: float) -> dict[str, Any]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.stats.connectivity import Connectivity
 from evalcore.stats.counts import Counts
-from evalcore.stats.rating_result import BradleyTerryResult
+from evalcore.stats.rating_options import Ties
 
-__all__ = ["Ties", "graph_warnings", "interval_warnings", "usable_ties"]
-
-Ties = Literal["half", "davidson"]
-"""Ties as half wins, or Davidson's tie model, which has a scale of its own."""
+__all__ = ["graph_warnings", "interval_warnings", "usable_ties"]
 
 _MOST_NAMES = 10
 
@@ -52,17 +48,19 @@ def graph_warnings(models: Sequence[str], graph: Connectivity) -> tuple[str, ...
 
 
 def interval_warnings(
-    result: BradleyTerryResult, graph: Connectivity, *, clusters: tuple[str, ...]
+    models: Sequence[str],
+    graph: Connectivity,
+    df: NDArray[np.float64],
+    *,
+    clusters: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Name the models with a rating but no interval."""
-    if len(graph.core) == 1:
+    without = [i for i in graph.core.tolist() if df[i] <= 0]
+    if not without or len(graph.core) == 1:
         return ()
-    without = [i for i in graph.core.tolist() if result.df[i] <= 0]
-    if not without:
-        return ()
-    reason = f"fewer than two {' or '.join(f'{name}s' for name in clusters)}" if clusters else ""
-    reason = reason or "ties alone or a single vote"
-    return (f"{reason}, so no interval: {_named(result.models, without)}",)
+    groups = " or ".join(f"{name}s" for name in clusters)
+    reason = f"fewer than two {groups}" if clusters else "ties alone or a single vote"
+    return (f"{reason}, so no interval: {_named(models, without)}",)
 
 
 def _named(models: Sequence[str], positions: Iterable[int] | NDArray[np.intp]) -> str:

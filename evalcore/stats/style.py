@@ -1,0 +1,148 @@
+"""Ratings at equal style: Bradley–Terry with features of the two answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from evalcore.errors import InputError
+from evalcore.records import Estimate
+from evalcore.stats.bradley_terry import fit_bradley_terry
+from evalcore.stats.clusters import cluster_codes, votes_among
+from evalcore.stats.counts import count_votes
+from evalcore.stats.rating_options import RatingOptions
+from evalcore.stats.rating_result import BradleyTerryResult
+from evalcore.stats.rating_scale import CoreEstimate, on_elo_scale, rated_models
+from evalcore.stats.style_features import feature_differences
+from evalcore.stats.style_likelihood import StyleLikelihood
+from evalcore.votes.columns import WINNERS, Votes
+
+__all__ = ["StyleResult", "rate_at_equal_style"]
+
+_DEFAULT = RatingOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleResult:
+    """Ratings of answers that look alike, and what each feature of style is worth."""
+
+    rating: BradleyTerryResult
+    features: tuple[str, ...]
+    coefficients: NDArray[np.float64]
+    """``(k,)`` log-odds per root mean square of the feature's normalised difference."""
+    covariance: NDArray[np.float64]
+    """``(k, k)`` of the coefficients."""
+    df: float
+    """Degrees of freedom of their variances."""
+
+    def coefficient(self, feature: str, *, level: float = 0.95) -> Estimate:
+        """Give one feature's coefficient with its interval.
+
+        Raises
+        ------
+        InputError
+            For an unknown feature.
+        """
+        if feature not in self.features:
+            known = ", ".join(self.features)
+            raise InputError(f"feature must be one of {known}; got {feature!r}")
+        at = self.features.index(feature)
+        value = float(self.coefficients[at])
+        df = self.df if self.df > 0 else np.nan
+        half = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(self.covariance[at, at]))
+        return Estimate(
+            value=value,
+            low=value - half,
+            high=value + half,
+            confidence_level=level,
+            method=self.rating.method,
+            n=int(self.rating.n_votes),
+        )
+
+
+def rate_at_equal_style(
+    votes: Votes, features: Sequence[str], options: RatingOptions = _DEFAULT
+) -> StyleResult:
+    """Rate models with the style of their answers held equal.
+
+    P(A wins) = σ(θ_A − θ_B + Σ_k β_k x_k), x_k the difference of the k-th feature between A's and
+    B's answer (see :func:`evalcore.stats.style_features.feature_differences`); ties are half wins.
+    Nothing is regularised: a penalty would shrink β and leave style in the ratings.
+
+    Parameters
+    ----------
+    votes
+        With those features, and more votes than models and features together.
+    features
+        Which ones.
+    options
+        Clustering and scale; ``ties`` must be ``half``.
+
+    Returns
+    -------
+    StyleResult
+        Intervals by the sandwich, times n/(n − p) where votes are independent.
+
+    Raises
+    ------
+    InputError
+        For unknown or constant features, features that explain each other, Davidson's ties, or too
+        few votes.
+
+    References
+    ----------
+    Li, Angelopoulos & Chiang (2024), Does style matter? Disentangling style and substance in
+    Chatbot Arena, LMSYS blog.
+    """
+    if options.ties != "half":
+        raise InputError(f"ties must be half where style is held equal; got {options.ties!r}")
+    counts = count_votes(votes, both_bad=options.both_bad)
+    groupings, warnings = cluster_codes(votes, options.clusters)
+    graph = rated_models(counts, options)
+    likelihood, rows = _likelihood(votes, features, options, core=graph.core)
+    start = fit_bradley_terry(counts.take(graph.core)).strengths
+    top = likelihood.maximum(start)
+    covariance = likelihood.covariance(top, [codes[rows] for codes in groupings.values()])
+    m = len(graph.core)
+    found = CoreEstimate(
+        model=f"Bradley–Terry at equal {', '.join(features)}, ties as half wins",
+        strengths=top.point[:m],
+        covariance=covariance,
+        clusters=tuple(groupings),
+        warnings=warnings,
+    )
+    return StyleResult(
+        rating=on_elo_scale(counts, graph, found, options=options),
+        features=tuple(features),
+        coefficients=top.point[m:],
+        covariance=covariance.matrix[m:, m:],
+        df=float(covariance.df[:m].max()),
+    )
+
+
+def _likelihood(
+    votes: Votes, features: Sequence[str], options: RatingOptions, *, core: NDArray[np.intp]
+) -> tuple[StyleLikelihood, NDArray[np.intp]]:
+    """Likelihood of the votes among the rated models, and their rows."""
+    kept = np.ones(len(votes), bool)
+    if options.both_bad == "drop":
+        kept = votes.winner != WINNERS.index("both_bad")
+    rows, a, b = votes_among(votes, core, where=kept)
+    if len(rows) <= len(core) + len(features):
+        raise InputError(
+            f"style control needs more than {len(core) + len(features)} votes; got {len(rows)}"
+        )
+    x = feature_differences(votes.features, features)
+    return (
+        StyleLikelihood(
+            n_models=len(core),
+            pair=(a * len(core) + b).astype(np.min_scalar_type(len(core) ** 2)),
+            winner=votes.winner[rows],
+            x=x if len(rows) == len(votes) else x[:, rows],
+        ),
+        rows,
+    )
