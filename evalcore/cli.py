@@ -242,9 +242,19 @@ def _run_form(run: EvalRun) -> dict[str, object]:
 
 
 def _resolved(models: Sequence[str]) -> list[ModelSpec]:
+    """Check all models before any work begins; one that is named twice counts once."""
     from runners import parse_model, resolve
 
-    return [resolve(parse_model(text)) for text in models]
+    names: dict[str, ModelSpec] = {}
+    variants: dict[str, str] = {}
+    for spec in (resolve(parse_model(text)) for text in models):
+        if names.setdefault(spec.name, spec).fingerprint != spec.fingerprint:
+            raise InputError(f"two models are named {spec.name!r}; name one with NAME=…")
+        if variants.setdefault(spec.fingerprint, spec.name) != spec.name:
+            raise InputError(
+                f"models {variants[spec.fingerprint]!r} and {spec.name!r} are the same variant"
+            )
+    return list(names.values())
 
 
 def _opener(batch_size: int | None) -> OpenRunners:
