@@ -22,7 +22,7 @@ from transformers import (
 from evalcore.errors import InputError
 from evalcore.records import SamplingParams
 
-__all__ = ["Decoded", "Ending", "RowStop", "check_params", "decode_batch"]
+__all__ = ["Decode", "Decoded", "Ending", "RowStop", "check_params", "decode_batch"]
 
 Decode = Callable[[Sequence[Sequence[int]]], list[str]]
 
@@ -35,6 +35,19 @@ class Ending:
     """Marks such as end of text."""
     strings: tuple[str, ...]
     """Looked for in the decoded answer."""
+
+    @property
+    def n_tail(self) -> int:
+        """Last tokens of an answer in which a string that was just completed lies.
+
+        A token holds at least one byte, so as many as the longest string has bytes; four more keep
+        the edge, where a character may be cut in half, out of it.
+        """
+        return max((len(string.encode()) for string in self.strings), default=0) + 4
+
+    def is_in(self, text: str) -> bool:
+        """Say whether a text holds one of the strings."""
+        return any(string in text for string in self.strings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +147,6 @@ class RowStop(StoppingCriteria):  # type: ignore[misc]
     def __init__(self, ending: Ending, decode: Decode) -> None:
         self._ending = ending
         self._decode = decode
-        # A token holds at least one byte, so a stop string lies within this many last tokens; the
-        # four more keep the edge, where a character may be cut in half, out of it.
-        self._tail = max((len(s.encode()) for s in ending.strings), default=0) + 4
         self._width = 0
         self.ended_at: dict[int, int] = {}
         """Generated tokens by row, of the rows that have ended."""
@@ -157,9 +167,8 @@ class RowStop(StoppingCriteria):  # type: ignore[misc]
         running = [row for row in range(len(last)) if row not in self.ended_at]
         ended = [row for row in running if last[row] in self._ending.tokens]
         if self._ending.strings:
-            texts = self._decode(generated[running, -self._tail :].tolist())
-            strings = self._ending.strings
-            ended += [r for r, text in zip(running, texts, strict=True) if _has(text, strings)]
+            texts = self._decode(generated[running, -self._ending.n_tail :].tolist())
+            ended += [r for r, text in zip(running, texts, strict=True) if self._ending.is_in(text)]
         self.ended_at.update(dict.fromkeys(ended, n_generated))
         is_ended = [row in self.ended_at for row in range(len(last))]
         return torch.tensor(is_ended, device=input_ids.device)
@@ -196,7 +205,3 @@ def _samplers(params: SamplingParams, seeds: Sequence[int]) -> Any:
         samplers.append(TopPLogitsWarper(params.top_p))
     samplers.append(_Gumbel(seeds))
     return samplers
-
-
-def _has(text: str, strings: Sequence[str]) -> bool:
-    return any(string in text for string in strings)

@@ -5,14 +5,15 @@ Nothing is ever merged into the base: that would round it, and on a quantised ba
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
+from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
 from safetensors.torch import load_file
 
@@ -35,6 +36,7 @@ class LoraStack:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._numbers = itertools.count()
         self._names: dict[str, str] = {}
         self._scalings: dict[str, dict[str, float]] = {}
         self._active: tuple[Adapter, ...] | None = ()
@@ -68,32 +70,49 @@ class LoraStack:
 
     def _read(self, adapter: Adapter) -> None:
         """Put an adapter's matrices into the model, inactive."""
-        name = f"adapter{len(self._names)}"
-        folder = read_adapter(Path(adapter.path))
-        state = _read_state(folder.weight_file)
+        name = f"adapter{next(self._numbers)}"
+        files = read_adapter(Path(adapter.path))
         with _known_warnings():
             try:
-                inject_adapter_in_model(_plain_config(folder.folder), self._model, name)
+                inject_adapter_in_model(_plain_config(files.folder), self._model, name)
                 cast_adapter_dtype(self._model, name)
-                loaded = set_peft_model_state_dict(self._model, state, name)
+                self._fill(name, _read_tensors(files.weight_file))
             except (ValueError, RuntimeError, KeyError) as error:
                 raise ModelError(
                     f"adapter {adapter.name!r} does not fit the base: "
-                    f"{' '.join(str(error).split())} ({folder.weight_file})"
+                    f"{' '.join(str(error).split())} ({files.weight_file})"
                 ) from None
-        missing = [key for key in loaded.missing_keys if f".{name}" in key]
-        odd = sorted([*missing, *loaded.unexpected_keys])
-        if odd:
-            raise ModelError(
-                f"adapter {adapter.name!r} does not fit the base: {odd[0]} is in only one of them "
-                f"({folder.weight_file})"
-            )
         self._scalings[name] = {
             module_name: layer.scaling[name]
             for module_name, layer in self._layers()
             if name in layer.scaling
         }
         self._names[adapter.sha256] = name
+
+    def _fill(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Copy each matrix to its place.
+
+        peft's own ``set_peft_model_state_dict`` would ask the model for its state, on which a 4-bit
+        layer that has run is packed back, with a loss.
+        """
+        places = dict(self._matrices(name))
+        odd = sorted(places.keys() ^ tensors.keys())
+        if odd:
+            raise ValueError(f"{odd[0]} is in only one of them")
+        for key, place in places.items():
+            if place.shape != tensors[key].shape:
+                shapes = f"{list(place.shape)} in the base, {list(tensors[key].shape)}"
+                raise ValueError(f"{key} is {shapes} in the adapter")
+            place.data.copy_(tensors[key])
+
+    def _matrices(self, name: str) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        for module_name, layer in self._layers():
+            for kind in ("lora_A", "lora_B"):
+                if name in getattr(layer, kind):
+                    yield f"{module_name}.{kind}.weight", getattr(layer, kind)[name].weight
+            for kind in ("lora_embedding_A", "lora_embedding_B"):
+                if name in getattr(layer, kind):
+                    yield f"{module_name}.{kind}", getattr(layer, kind)[name]
 
     def _layers(self) -> Iterator[tuple[str, Any]]:
         for module_name, module in self._model.named_modules():
@@ -110,11 +129,14 @@ def _plain_config(folder: Path) -> LoraConfig:
     return config
 
 
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        return dict(load_file(path))
-    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read matrices by the name of their place in the model."""
+    tensors = (
+        load_file(path)
+        if path.suffix == ".safetensors"
+        else torch.load(path, map_location="cpu", weights_only=True)
+    )
+    return {key.removeprefix("base_model.model."): tensor for key, tensor in tensors.items()}
 
 
 @contextmanager
