@@ -1,0 +1,168 @@
+"""Log-likelihoods with everything computed once that requests have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from evalcore.protocols import Loglikelihood
+from runners.engine.memory import Governor, is_out_of_memory
+from runners.engine.planning import Chunk, Sizes
+from runners.engine.tree import Segment, Tree, grow_tree, segments
+from runners.engine.tree_attention import PathStates, Piece, tree_attention
+from runners.hf.scoring import Span
+
+__all__ = ["Scored", "TreeScorer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A chunk's results."""
+
+    requests: Sequence[int]
+    spans: Sequence[Loglikelihood]
+    """All spans of these requests, request by request."""
+    n_forwarded: int
+    """Rows that went through the model."""
+    duration_s: float
+
+
+class TreeScorer:
+    """Scores chunks of spans on a model whose architecture it knows how to drive.
+
+    Each chunk's sequences are merged into one tree. Its trunk, the beginning that all share, is
+    computed in whole blocks that stay in memory for the chunks that share them too; the rest goes
+    through the model in as few passes as memory allows, every distinct token once, and the output
+    layer is applied only where a score is read.
+
+    Parameters
+    ----------
+    model
+        Of transformers. Its weights may change between chunks only after :meth:`forget`.
+    governor
+        Says how many rows go through at once.
+    sizes
+        As the chunks were planned with.
+    """
+
+    def __init__(self, model: Any, governor: Governor, sizes: Sizes) -> None:
+        self._model = model
+        self._governor = governor
+        self._sizes = sizes
+        self._device = model.get_input_embeddings().weight.device
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the keys and values of the last trunk: the weights are about to change."""
+        self.states = PathStates()
+        self._trunk: list[int] = []
+
+    def score(self, chunk: Chunk) -> Scored:
+        """Score one chunk.
+
+        When memory runs out, the chunk is computed again in passes of half the size; only a
+        single row that doesn't fit lets the error through.
+        """
+        start = time.perf_counter()
+        tree = grow_tree(chunk)
+        while True:
+            try:
+                logprobs, is_greedy, n_forwarded = self._read(tree, chunk.n_trunk)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._governor.halve():
+                    raise
+            self.forget()
+        return Scored(
+            requests=chunk.requests,
+            spans=list(_per_span(chunk.spans, logprobs, is_greedy)),
+            n_forwarded=n_forwarded,
+            duration_s=time.perf_counter() - start,
+        )
+
+    @torch.inference_mode()
+    def _read(self, tree: Tree, n_trunk: int) -> tuple[Any, Any, int]:
+        logprobs = np.zeros(len(tree.target))
+        is_greedy = np.ones(len(tree.target), bool)
+        known = self._known_blocks(tree, n_trunk)
+        n_forwarded = 0
+        with tree_attention(self._model):
+            for parts in self._passes(tree, known, n_trunk):
+                piece = Piece(tree, parts, self.states)
+                n_forwarded += piece.stop - piece.start
+                here = (tree.scored_row >= piece.start) & (tree.scored_row < piece.stop)
+                at = np.flatnonzero(here)
+                logprobs[at], is_greedy[at] = self._forward(tree, piece, at)
+        self._trunk = tree.tokens[:n_trunk].tolist()
+        return logprobs, is_greedy, n_forwarded
+
+    def _known_blocks(self, tree: Tree, n_trunk: int) -> int:
+        """Return how many tokens of the trunk are in memory, a multiple of the block size."""
+        n = min(n_trunk, len(self._trunk))
+        same = tree.tokens[:n] == np.asarray(self._trunk[:n], np.int64)
+        n_same = n if same.all() else int(same.argmin())
+        # From here on the buffer changes; should that fail, nothing in it is to be trusted.
+        self._trunk = []
+        return n_same - n_same % self._sizes.block_tokens
+
+    def _passes(self, tree: Tree, start: int, n_trunk: int) -> Iterator[Sequence[Segment]]:
+        """Yield the segments of each forward pass: the trunk's missing blocks, then the rest."""
+        block = self._sizes.block_tokens
+        for at in range(start, n_trunk, block):
+            yield from self._packed(tree, at, at + block)
+        yield from self._packed(tree, n_trunk, len(tree.tokens))
+
+    def _packed(self, tree: Tree, start: int, stop: int) -> Iterator[Sequence[Segment]]:
+        limit = min(self._sizes.segment_tokens, self._governor.segment_rows)
+        is_scored = np.zeros(len(tree.tokens) + 1, np.int64)
+        is_scored[tree.scored_row + 1] = 1
+        n_scored = is_scored.cumsum()
+        packed: list[Segment] = []
+        for part in segments(tree, start, stop, limit):
+            first = packed[0].start if packed else part.start
+            n_rows = part.stop - first
+            if packed and not self._governor.room_for(
+                n_rows, int(n_scored[part.stop] - n_scored[first])
+            ):
+                yield packed
+                packed = []
+            packed.append(part)
+        yield packed
+
+    def _forward(self, tree: Tree, piece: Piece, at: Any) -> tuple[Any, Any]:
+        """Run a piece through the model and read the scores at these places."""
+        rows, inverse = np.unique(tree.scored_row[at] - piece.start, return_inverse=True)
+        here = slice(piece.start, piece.stop)
+        logits = self._model(
+            input_ids=self._tensor(tree.tokens[here])[None],
+            position_ids=self._tensor(tree.depth[here])[None],
+            use_cache=False,
+            # The index of a last row that nothing is read from: no index would mean all.
+            logits_to_keep=self._tensor(rows if len(rows) else np.array([0])),
+            tree_piece=piece,
+        ).logits[0]
+        row, target = self._tensor(inverse), self._tensor(tree.target[at])
+        logprobs = torch.log_softmax(logits.float(), dim=-1)[row, target]
+        is_greedy = logits.argmax(-1)[row] == target
+        return logprobs.double().cpu().numpy(), is_greedy.cpu().numpy()
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+
+def _per_span(spans: Sequence[Span], logprobs: Any, is_greedy: Any) -> Iterator[Loglikelihood]:
+    start = 0
+    for span in spans:
+        here = slice(start, start + len(span.targets))
+        start = here.stop
+        yield Loglikelihood(
+            logprob=float(logprobs[here].sum()),
+            is_greedy=bool(is_greedy[here].all()),
+            n_tokens=len(span.targets),
+            n_truncated=span.n_truncated,
+        )
