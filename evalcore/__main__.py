@@ -11,6 +11,7 @@ import typer
 
 import evalcore.cli
 import evalcore.stats.cli
+import leaderboards.cli
 import runners.cli
 from evalcore import __version__
 from evalcore.errors import ParityError
@@ -21,6 +22,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "eval": evalcore.cli.evaluate,
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
+    "leaderboard": leaderboards.cli.leaderboard,
+    "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
     "plan": evalcore.stats.cli.plan,
     "tasks": evalcore.cli.tasks,
