@@ -11,7 +11,7 @@ from scipy import special
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
-from evalcore.stats.intervals import share_interval
+from evalcore.stats.intervals import share_interval, unanimous_interval
 
 __all__ = [
     "BaselineWinRate",
@@ -23,6 +23,7 @@ __all__ = [
 
 _NEWTON_STEPS = 100
 _LEAST_EVENTS = 5.0
+_COEFFICIENTS = 3
 _NEWTON_TOLERANCE = 1e-16
 
 
@@ -182,11 +183,7 @@ def length_controlled_win_rate(
     influence = len(own) * residual * (own @ (covariance @ gradient))
     at_equal_length = special.expit(own @ coefficients - coefficients[0] * own[:, 0])
     influence = influence + at_equal_length - at_equal_length.mean()
-    df = len(own) - own.shape[1]
-    variance = float(np.sum(influence**2)) / len(own) / max(df, 1)
-    fewer = min(float(observed.sum()), float(len(observed) - observed.sum()))
-    enough = df > 0 and fewer >= _LEAST_EVENTS
-    low, high = share_interval(value, variance, df=df, level=level) if enough else (0.0, 1.0)
+    low, high = _interval(value, influence, observed, level=level)
     return LengthControlledWinRate(
         estimate=Estimate(
             value=value,
@@ -249,6 +246,22 @@ def _fit(rows: _Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _log_likelihood(rows: _Rows, coefficients: NDArray[np.float64]) -> float:
     logit = rows.design @ coefficients
     return float(rows.weight @ (rows.target * logit - np.logaddexp(0.0, logit)))
+
+
+def _interval(
+    value: float,
+    influence: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    *,
+    level: float,
+) -> tuple[float, float]:
+    n = len(observed)
+    df = n - _COEFFICIENTS
+    if df <= 0 or min(observed.sum(), n - observed.sum()) < _LEAST_EVENTS:
+        return 0.0, 1.0
+    if np.ptp(observed) == 0.0:
+        return unanimous_interval(value, n, bounds=(0.0, 1.0), level=level)
+    return share_interval(value, float(np.sum(influence**2)) / n / df, df=df, level=level)
 
 
 def _in_unit_range(preferences: NDArray[np.float64]) -> NDArray[np.float64]:

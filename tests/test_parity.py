@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from evalcore.errors import InputError
+from evalcore.stats.cli import compare
+from evalcore.stats.parity import Verdict, parity_test
+from evalcore.stats.win_rate import PairVotes, win_rate
+
+counts = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+
+
+def parity_of(wins, ties, losses, **options):
+    scores = np.repeat([1.0, 0.5, 0.0], [wins, ties, losses])
+    return parity_test(win_rate(PairVotes(scores=scores)), **options)
+
+
+def test_open_assistant_is_different_and_at_parity():
+    """48.3 % of 7,042 (Open Assistant, 2304.07327): p = .0043, TOST ±5 p = 1.5e-8, least 2.68."""
+    test = parity_of(3401, 0, 3641)
+    assert test.p_difference == pytest.approx(0.0043, abs=1e-4)
+    assert test.p_parity == pytest.approx(1.4e-8, rel=0.1)
+    assert test.smallest_margin == pytest.approx(0.0268, abs=1e-4)
+    assert test.words == "different (worse) and at parity within ±0.05"
+
+
+@pytest.mark.parametrize(
+    ("votes", "verdict"),
+    [
+        ((700, 0, 300), Verdict.BETTER),
+        ((300, 0, 700), Verdict.WORSE),
+        ((1000, 500, 1000), Verdict.PARITY),
+        ((40, 0, 40), Verdict.NOT_ENOUGH_VOTES),
+        ((0, 0, 0), Verdict.NOT_ENOUGH_VOTES),
+        ((0, 5, 0), Verdict.NOT_ENOUGH_VOTES),
+        ((2700, 0, 2500), Verdict.BETTER_AND_PARITY),
+    ],
+)
+def test_verdict_follows_both_tests(votes, verdict):
+    assert parity_of(*votes).verdict is verdict
+
+
+def test_missing_difference_is_no_parity():
+    test = parity_of(90, 0, 90)
+    assert test.p_difference == 1.0
+    assert test.verdict is Verdict.NOT_ENOUGH_VOTES
+
+
+@given(counts)
+def test_smallest_margin_is_where_parity_begins(votes):
+    least = parity_of(*votes).smallest_margin
+    if 0.01 < least < 0.48:
+        assert parity_of(*votes, margin=least * 1.001 + 1e-5).p_parity < 0.05
+        assert parity_of(*votes, margin=least * 0.999 - 1e-5).p_parity > 0.05
+
+
+@given(counts)
+def test_parity_does_not_depend_on_the_order_of_models(votes):
+    forth, back = parity_of(*votes), parity_of(*votes[::-1])
+    assert forth.p_parity == pytest.approx(back.p_parity)
+    assert forth.smallest_margin == pytest.approx(back.smallest_margin, abs=1e-6)
+
+
+@given(counts)
+def test_noninferiority_never_needs_more_than_parity(votes):
+    assert parity_of(*votes).p_noninferior <= parity_of(*votes).p_parity
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5, -1.0])
+def test_margin_outside_its_range_is_named(margin):
+    with pytest.raises(InputError, match=f"margin must lie between 0 and 0.5; got {margin}"):
+        parity_of(1, 1, 1, margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("n", "margin", "tie_share"), [(100, 0.1, 0.0), (400, 0.05, 0.4), (857, 0.05, 0.0)]
+)
+def test_parity_is_claimed_at_the_margin_with_at_most_its_level(n, margin, tie_share):
+    win = 0.5 + margin - tie_share / 2
+    shares = [win, tie_share, 1 - tie_share - win]
+    rng = np.random.default_rng(14)
+    drawn, times = np.unique(rng.multinomial(n, shares, size=4000), axis=0, return_counts=True)
+    claimed = [parity_of(*votes, margin=margin).p_parity < 0.05 for votes in drawn]
+    assert np.dot(claimed, times) / 4000 <= 0.057
+
+
+@pytest.fixture
+def votes_file(tmp_path):
+    """Write 40 wins, 10 ties and 50 losses of x against y, by five raters."""
+    path = tmp_path / "votes.csv"
+    winners = ["model_a"] * 40 + ["both_bad"] * 10 + ["model_b"] * 50
+    lines = [f"x,y,{winner},r{i % 5},human" for i, winner in enumerate(winners)]
+    lines.append("x,y,model_a,bot,simulated")
+    path.write_text("model_a,model_b,winner,rater,rater_kind\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command()(compare)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_compare_prints_the_documented_keys(votes_file):
+    form = json.loads(run("x", "y", votes_file, "--margin", "0.2", "--json").stdout)
+    assert list(form) == [
+        *["model_a", "model_b", "n", "wins", "ties", "losses", "win_rate", "low", "high"],
+        *["p_difference", "p_parity", "margin", "smallest_margin", "method", "verdict"],
+    ]
+    assert (form["n"], form["wins"], form["ties"], form["losses"]) == (100, 40, 10, 50)
+    assert form["verdict"] == "at parity within ±0.2"
+
+
+def test_compare_says_that_simulated_votes_are_left_out(votes_file):
+    result = run("x", "y", votes_file)
+    assert "left out 1 votes by simulated raters" in result.stderr
+    assert "100: 40 won, 10 tied, 50 lost" in result.stdout
+
+
+def test_compare_counts_only_the_raters_asked_for(votes_file):
+    form = json.loads(run("y", "x", votes_file, "--raters", "simulated", "--json").stdout)
+    assert (form["n"], form["losses"], form["verdict"]) == (1, 1, "not enough votes")
+
+
+def test_compare_with_an_unknown_kind_of_rater_names_the_known_ones(votes_file):
+    error = run("x", "y", votes_file, "--raters", "robot").exception
+    assert str(error) == "--raters must be one of human, judge, rule, simulated; got 'robot'"
