@@ -1,0 +1,1 @@
+"""The engine: what requests have in common is computed once."""

@@ -1,0 +1,270 @@
+"""Continuous batching: each row that ends makes place for the next prompt at once."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from evalcore.records import SamplingParams
+from runners.engine.generation_prefixes import PromptGroup, group_prompts
+from runners.engine.sampling import RowSampler, pick_tokens
+from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
+from runners.engine.slots_attention import slot_attention
+from runners.engine.slots_support import forward_slots
+from runners.hf.generation import Decode, Ending
+
+__all__ = ["Answer", "GenerationJob", "SlotOptions", "decode_slots"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationJob:
+    """A prompt to continue."""
+
+    prompt: Sequence[int]
+    """At least one token; with ``params.max_new_tokens`` it fits the model's window."""
+    params: SamplingParams
+    """The seed in it is not used."""
+    seed: int
+    """Fixes the answer if temperature > 0."""
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A job's result."""
+
+    job: int
+    """Position in the list of jobs."""
+    tokens: list[int]
+    """Generated tokens, the one that ended the answer included."""
+    stopped: bool
+    """Whether it ended by itself rather than for its length."""
+    prefill_s: float
+    """The answer's share of the passes until its first token."""
+    decode_s: float
+    """Its share of those from there on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotOptions:
+    """How much is decoded together."""
+
+    n_slots: int = 16
+    """Most rows."""
+    pass_tokens: int = 512
+    """Most tokens that one forward pass reads, more rows than that apart."""
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A prompt in its slot."""
+
+    job: int
+    own: Sequence[int]
+    """The prompt after its prefix."""
+    prefix: Prefix | None
+    sampler: RowSampler
+    n_read: int = 0
+    """Tokens of the row that are in its slot."""
+    tokens: list[int] = field(default_factory=list)
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+    def answer(self, *, stopped: bool) -> Answer:
+        return Answer(
+            job=self.job,
+            tokens=self.tokens,
+            stopped=stopped,
+            prefill_s=self.prefill_s,
+            decode_s=self.decode_s,
+        )
+
+
+def decode_slots(
+    model: Any, jobs: Sequence[GenerationJob], *, decode: Decode, options: SlotOptions
+) -> Iterator[list[Answer]]:
+    """Continue prompts, and yield answers as soon as they end.
+
+    Beginnings that prompts share are read once. All rows advance by one token in each pass, which
+    also reads what fits of the prompts that took the places of rows that ended. An answer depends
+    on its own job alone, but for rounding.
+
+    Parameters
+    ----------
+    model
+        Of transformers, one that :func:`runners.engine.slots_support.why_not` has nothing against.
+        Between two answers, its adapters may be switched if they are put back.
+    jobs
+        In any number.
+    decode
+        Turns tokens into texts, to look for stop strings.
+    options
+        How much is decoded together.
+
+    Yields
+    ------
+    list of Answer
+        At least one, each job's exactly once.
+    """
+    if jobs:
+        yield from _Slots(model, jobs, decode=decode, options=options).run()
+
+
+class _Slots:
+    """Rows 0 to n_decoding - 1 decode; the rows behind them have prompt left to read."""
+
+    def __init__(
+        self, model: Any, jobs: Sequence[GenerationJob], *, decode: Decode, options: SlotOptions
+    ) -> None:
+        self._model = model
+        self._jobs = jobs
+        self._decode = decode
+        self._options = options
+        groups = group_prompts([job.prompt for job in jobs])
+        self._queue = deque((index, group) for group in groups for index in group.members)
+        self._n_slots = min(options.n_slots, len(jobs))
+        self._states = KeyValues(
+            n_rows=self._n_slots,
+            capacity=max(
+                len(jobs[index].prompt) - group.n_shared + jobs[index].params.max_new_tokens
+                for index, group in self._queue
+            ),
+        )
+        self._rows: list[_Row] = []
+        self._n_decoding = 0
+        self._latest: tuple[PromptGroup, Prefix] | None = None
+
+    def run(self) -> Iterator[list[Answer]]:
+        """Decode until all is answered."""
+        while self._queue or self._rows:
+            with torch.inference_mode(), slot_attention(self._model):
+                answers: list[Answer] = []
+                while not answers:
+                    self._admit()
+                    self._advance()
+                    answers = self._take_ended()
+            yield answers
+
+    def _admit(self) -> None:
+        """Put prompts into free slots."""
+        while self._queue and len(self._rows) < self._n_slots:
+            index, group = self._queue.popleft()
+            job = self._jobs[index]
+            start = time.perf_counter()
+            row = _Row(
+                job=index,
+                own=job.prompt[group.n_shared :],
+                prefix=self._prefix(group, job.prompt[: group.n_shared]),
+                sampler=RowSampler(job.params, job.seed),
+            )
+            row.prefill_s = time.perf_counter() - start
+            self._rows.append(row)
+
+    def _prefix(self, group: PromptGroup, tokens: Sequence[int]) -> Prefix | None:
+        """Read a group's prefix when its first member comes; it goes with its last row."""
+        if not tokens:
+            return None
+        if self._latest is None or self._latest[0] is not group:
+            states = KeyValues(n_rows=1, capacity=len(tokens))
+            for past in range(0, len(tokens), self._options.pass_tokens):
+                part = tokens[past : past + self._options.pass_tokens]
+                chunk = Chunk(states=states, row=0, tokens=part, past=past, prefix=None)
+                forward_slots(self._model, SlotPass(states=states, chunks=[chunk]), keep=[0])
+            self._latest = (group, Prefix(tokens, states))
+        return self._latest[1]
+
+    def _advance(self) -> None:
+        """Run one pass: every decoding row gets a token, and prompts are read as far as fits."""
+        start = time.perf_counter()
+        decoding = self._rows[: self._n_decoding]
+        chunks = self._chunks()
+        read = self._rows[self._n_decoding :][: len(chunks)]
+        step = SlotPass(
+            states=self._states,
+            last_tokens=[row.tokens[-1] for row in decoding],
+            pasts=[row.n_read for row in decoding],
+            prefixes=[row.prefix for row in decoding],
+            chunks=chunks,
+        )
+        ready = [
+            row
+            for row, c in zip(read, chunks, strict=True)
+            if c.past + len(c.tokens) == len(row.own)
+        ]
+        keep = list(range(len(decoding)))
+        at = len(decoding)
+        for chunk in chunks:
+            at += len(chunk.tokens)
+            keep.append(at - 1)
+        choosing = [*decoding, *ready]
+        logits = forward_slots(self._model, step, keep=keep[: len(choosing)] or [0])
+        if choosing:
+            picked = pick_tokens(logits[: len(choosing)], [row.sampler for row in choosing])
+            for row, token in zip(choosing, picked, strict=True):
+                row.tokens.append(token)
+        share_s = (time.perf_counter() - start) / (len(step.tokens))
+        for row in decoding:
+            row.n_read += 1
+            row.decode_s += share_s
+        for row, chunk in zip(read, chunks, strict=True):
+            row.n_read += len(chunk.tokens)
+            row.prefill_s += share_s * len(chunk.tokens)
+        self._n_decoding += len(ready)
+
+    def _chunks(self) -> list[Chunk]:
+        """Take as much of the waiting prompts as a pass may read, in the order of the slots."""
+        chunks: list[Chunk] = []
+        room = self._options.pass_tokens
+        for slot in range(self._n_decoding, len(self._rows)):
+            if room == 0:
+                break
+            row = self._rows[slot]
+            tokens = row.own[row.n_read : row.n_read + room]
+            chunks.append(
+                Chunk(
+                    states=self._states,
+                    row=slot,
+                    tokens=tokens,
+                    past=row.n_read,
+                    prefix=row.prefix,
+                )
+            )
+            room -= len(tokens)
+        return chunks
+
+    def _take_ended(self) -> list[Answer]:
+        """Take out rows whose answer has ended; rows from behind move into their slots."""
+        stopped = self._stopped(self._rows[: self._n_decoding])
+        answers = []
+        for slot in reversed(range(self._n_decoding)):
+            row = self._rows[slot]
+            most = self._jobs[row.job].params.max_new_tokens
+            if row in stopped or len(row.tokens) == most:
+                answers.append(row.answer(stopped=row in stopped))
+                self._vacate(slot)
+        return answers
+
+    def _stopped(self, rows: Sequence[_Row]) -> list[_Row]:
+        """Return the rows that ended by themselves with their latest token."""
+        endings = [self._jobs[row.job].ending for row in rows]
+        stopped = [row for row, e in zip(rows, endings, strict=True) if row.tokens[-1] in e.tokens]
+        watched = [(row, e) for row, e in zip(rows, endings, strict=True) if e.strings]
+        texts = self._decode([row.tokens[-ending.n_tail :] for row, ending in watched])
+        for (row, ending), text in zip(watched, texts, strict=True):
+            if ending.is_in(text):
+                stopped.append(row)
+        return stopped
+
+    def _vacate(self, slot: int) -> None:
+        """Remove a decoding row; the last decoding and the last waiting row close the gaps."""
+        self._n_decoding -= 1
+        for source, target in ((self._n_decoding, slot), (len(self._rows) - 1, self._n_decoding)):
+            if source != target:
+                self._rows[target] = self._rows[source]
+                self._states.move(source, target, self._rows[target].n_read)
+        self._rows.pop()

@@ -1,0 +1,116 @@
+"""Whether slots compute what a model computes by itself: looked up, then tried."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from evalcore.errors import ModelError
+from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
+from runners.engine.slots_attention import slot_attention
+
+__all__ = ["forward_slots", "why_not"]
+
+_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
+_CHANGING_ROPE = {"dynamic", "longrope"}
+_PREFIX, _OWN, _OTHER = 5, 3, 7
+
+
+def forward_slots(model: Any, step: SlotPass, *, keep: Sequence[int]) -> torch.Tensor:
+    """Run one pass.
+
+    Parameters
+    ----------
+    model
+        Under :func:`runners.engine.slots_attention.slot_attention`.
+    step
+        What is read.
+    keep
+        The tokens of the pass after which logits are wanted; at least one.
+
+    Returns
+    -------
+    torch.Tensor : (len(keep), n_vocabulary)
+    """
+    device = model.get_input_embeddings().weight.device
+    logits: torch.Tensor = model(
+        input_ids=torch.tensor([step.tokens], device=device),
+        position_ids=torch.tensor([step.positions], device=device),
+        use_cache=False,
+        logits_to_keep=torch.tensor(keep, device=device),
+        slot_pass=step,
+    ).logits
+    return logits[0]
+
+
+@torch.inference_mode()
+def why_not(model: Any) -> str | None:
+    """Say why a model can't be decoded in slots, or None if it can.
+
+    What a short trial would not show is looked up in the configuration: position encodings that
+    change with the longest text in a batch, and attention of unknown kinds. Then a prompt is read
+    with a shared prefix, packed beside another one, and continued by a token; the logits must be
+    those of plain forward passes.
+    """
+    return _known_obstacle(model) or _trial(model)
+
+
+def _known_obstacle(model: Any) -> str | None:
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "its attention can't be replaced through transformers"
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        return "it computes logits for all tokens"
+    rope = getattr(config, "rope_parameters", None) or {}
+    for settings in (rope, *(v for v in rope.values() if isinstance(v, dict))):
+        if settings.get("rope_type") in _CHANGING_ROPE:
+            return f"its position encoding ({settings['rope_type']}) changes with the longest text"
+    odd = sorted(set(getattr(config, "layer_types", None) or []) - _KNOWN_LAYERS)
+    return f"it has layers of kind {odd[0]}" if odd else None
+
+
+def _trial(model: Any) -> str | None:
+    n_vocabulary = model.get_input_embeddings().weight.shape[0]
+    some = torch.randint(n_vocabulary, (_PREFIX + _OWN + _OTHER,), generator=_generator()).tolist()
+    one, other = some[: _PREFIX + _OWN], some[_PREFIX + _OWN :]
+    device = model.get_input_embeddings().weight.device
+    wanted = [
+        model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -1].float()
+        for text in (one, other)
+    ]
+    try:
+        with slot_attention(model):
+            found = _through_slots(model, one, other)
+    except (ModelError, TypeError) as error:
+        return str(error).splitlines()[0]
+    largest = max(float(logits.abs().max()) for logits in wanted)
+    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
+    off = max(float((a - b).abs().max()) for a, b in zip(wanted, found, strict=True))
+    return None if off <= tolerance * largest else f"its logits would be off by {off:.2g}"
+
+
+def _through_slots(model: Any, one: list[int], other: list[int]) -> list[torch.Tensor]:
+    states = KeyValues(n_rows=2, capacity=_OTHER)
+    shared = KeyValues(n_rows=1, capacity=_PREFIX)
+    prefix = Prefix(one[:_PREFIX], shared)
+    read = [Chunk(states=shared, row=0, tokens=prefix.tokens, past=0, prefix=None)]
+    forward_slots(model, SlotPass(states=states, chunks=read), keep=[0])
+    chunks = [
+        Chunk(states=states, row=0, tokens=one[_PREFIX:-1], past=0, prefix=prefix),
+        Chunk(states=states, row=1, tokens=other[:-1], past=0, prefix=None),
+    ]
+    forward_slots(model, SlotPass(states=states, chunks=chunks), keep=[0])
+    last = SlotPass(
+        states=states,
+        last_tokens=[one[-1], other[-1]],
+        pasts=[_OWN - 1, _OTHER - 1],
+        prefixes=[prefix, None],
+    )
+    return list(forward_slots(model, last, keep=[0, 1]).float())
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
