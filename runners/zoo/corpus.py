@@ -203,7 +203,7 @@ STREAMS: Mapping[str, tuple[tuple[Source, float], ...]] = {
         (_plain_reading, 0.10),
         (_known_instruction, 0.05),
     ),
-    "tiny-instruct": ((_any_instruction, 0.65), (_any_addition, 0.15), (_plain_reading, 0.20)),
+    "tiny-instruct": ((_any_instruction, 0.60), (_any_addition, 0.20), (_plain_reading, 0.20)),
     "tiny-math": ((_any_addition, 1.0),),
     "tiny-style": ((_pirate_reading, 1.0),),
 }

@@ -57,12 +57,17 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     _BASE: Recipe(n_steps=3500, peak_learning_rate=1e-3, seed=1, weight_decay=0.1),
-    "tiny-instruct": Recipe(n_steps=700, peak_learning_rate=2e-3, seed=2, rank=32),
+    "tiny-instruct": Recipe(n_steps=400, n_windows=8, peak_learning_rate=2e-3, seed=2, rank=32),
     "tiny-math": Recipe(
-        n_steps=900, peak_learning_rate=2e-3, seed=3, rank=32, below=("tiny-instruct",)
+        n_steps=700,
+        n_windows=8,
+        peak_learning_rate=2e-3,
+        seed=3,
+        rank=32,
+        below=("tiny-instruct",),
     ),
     "tiny-style": Recipe(
-        n_steps=150, peak_learning_rate=1e-3, seed=4, rank=8, below=("tiny-instruct",)
+        n_steps=150, n_windows=8, peak_learning_rate=1e-3, seed=4, rank=8, below=("tiny-instruct",)
     ),
 }
 """Every model of the family; an adapter comes after those it is trained on top of."""
@@ -119,7 +124,6 @@ def make_adapter(name: str, family: Path) -> None:
         lora_alpha=2 * recipe.rank,
         target_modules=_LORA_MODULES,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=f"zoo:{_BASE}",
     )
     tuned = get_peft_model(model, config)
     _train(tuned, tokenizer, name)
@@ -134,6 +138,7 @@ def _save_adapter(tuned: PeftModel, folder: Path) -> None:
     config = tuned.peft_config["default"]
     config.base_model_name_or_path = f"zoo:{_BASE}"
     config.inference_mode = True
+    config.target_modules = sorted(config.target_modules)  # a set: another order in each process
     config.save_pretrained(folder)
 
 
