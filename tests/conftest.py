@@ -1,4 +1,5 @@
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evalcore.__main__ import main
 from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, Finished, Runner
 from evalcore.records import Efficiency, EvalRun, Example, Message, ModelSpec, Score
@@ -28,6 +30,23 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture
+def parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["parity", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -141,6 +160,21 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyModel
     """LLaMA, GPT-NeoX (as Pythia) and GPT-2 (as Cerebras-GPT) with two LoRA adapters each."""
     root = tmp_path_factory.mktemp("models")
     return {name: make_tiny_model(root / name, architecture=name) for name in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def wide_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with layers wide enough for packed 4-bit weights, which real ones always are."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("wide") / "wide"
+    make_tokenizer(folder, marks_beginning=True)
+    config = tiny_config("llama")
+    config.hidden_size, config.intermediate_size, config.head_dim = 128, 128, 32
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(params=ARCHITECTURES)

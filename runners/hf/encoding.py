@@ -107,9 +107,13 @@ class Encoder:
 
         Marks don't show in decoded text, so they can only be seen as tokens.
         """
-        special = self._tokenizer.all_special_tokens
-        ids = [self._tokenizer.convert_tokens_to_ids(text) for text in stop if text in special]
-        return {int(token) for token in [self._tokenizer.eos_token_id, *ids] if token is not None}
+        marks = {
+            mark.content: token
+            for token, mark in self._tokenizer.added_tokens_decoder.items()
+            if mark.special
+        }
+        ends = [self._tokenizer.eos_token_id, *(marks.get(text) for text in stop)]
+        return {int(token) for token in ends if token is not None}
 
     def _texts_and_marks(self, prompts: Sequence[Prompt]) -> tuple[list[str], list[list[int]]]:
         texts = [prompt if isinstance(prompt, str) else self._render(prompt) for prompt in prompts]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,9 +60,7 @@ def load_base(spec: ModelSpec) -> Base:
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
-    for kind in ("missing_keys", "mismatched_keys"):
-        if info[kind]:
-            raise ModelError(f"weights do not fit config.json: {sorted(info[kind])[0]} ({folder})")
+    _check_complete(info, folder)
     model.eval()
     settle_layers(model)
     end_tokens = _end_tokens(model.generation_config)
@@ -89,7 +88,22 @@ def loading_arguments(spec: ModelSpec) -> dict[str, Any]:
         "quantization_config": quantization_config(spec.quantization, dtype),
         "local_files_only": True,
         "trust_remote_code": False,
+        # Reported, then refused here with the shapes in the message.
+        "ignore_mismatched_sizes": True,
     }
+
+
+def _check_complete(info: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model of which transformers would make up a part."""
+    for key, in_file, by_config in sorted(info["mismatched_keys"]):
+        shapes = (" x ".join(str(size) for size in shape) for shape in (in_file, by_config))
+        raise ModelError(
+            "weights do not fit config.json: {} is {} in the file, {} by config.json ({})".format(
+                key, *shapes, folder
+            )
+        )
+    for key in sorted(info["missing_keys"]):
+        raise ModelError(f"weights do not fit config.json: {key} is missing ({folder})")
 
 
 def _check_device(spec: ModelSpec) -> None:
