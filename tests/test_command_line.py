@@ -7,26 +7,9 @@ from pathlib import Path
 import pytest
 
 from evalcore import __version__
-from evalcore.__main__ import COMMANDS, INTERRUPTED, main
+from evalcore.__main__ import COMMANDS, INTERRUPTED
 from evalcore.errors import WorkspaceError
 from evalcore.store import Store
-
-
-@pytest.fixture
-def parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["parity", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
