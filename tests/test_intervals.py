@@ -50,7 +50,7 @@ def test_proportion_is_never_surer_than_its_data(values):
 
 
 def test_proportion_of_other_values_is_refused():
-    with pytest.raises(InputError, match="must be 0, 1 or nan; got 0.5"):
+    with pytest.raises(InputError, match=r"must be 0, 1 or nan; got 0\.5"):
         proportion_estimate([1, 0.5])
 
 

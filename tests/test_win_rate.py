@@ -176,7 +176,7 @@ def test_wrong_model_is_one_clear_line(other, message):
 
 
 def test_scores_other_than_votes_are_refused():
-    with pytest.raises(InputError, match="1 .win., 0.5 .tie. or 0"):
+    with pytest.raises(InputError, match=r"1 \(win\), 0\.5 \(tie\) or 0"):
         win_rate(PairVotes(scores=np.array([0.7])))
 
 
