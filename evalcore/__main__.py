@@ -19,6 +19,7 @@ from evalcore.errors import ParityError
 __all__ = ["main"]
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": evalcore.cli.demo,
     "eval": evalcore.cli.evaluate,
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,

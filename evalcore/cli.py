@@ -1,4 +1,4 @@
-"""Commands that run models: eval, generate, run; and the list of tasks."""
+"""Commands that run models: eval, generate, run, demo; and the list of tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,21 @@ if TYPE_CHECKING:
     from evalcore.answering import OpenRunners
     from evalcore.records import EvalRun, Example, Generation, ModelSpec
 
-__all__ = ["evaluate", "generate", "run", "tasks"]
+__all__ = ["demo", "evaluate", "generate", "run", "tasks"]
+
+_TINY = "zoo:tiny?dtype=fp32"
+_INSTRUCT = "+lora:zoo:tiny-instruct"
+_MATH = "+lora:zoo:tiny-math"
+_STYLE = "+lora:zoo:tiny-style"
+DEMO_MODELS = (
+    f"base={_TINY}",
+    f"instruct={_TINY}{_INSTRUCT}",
+    f"instruct+math={_TINY}{_INSTRUCT}{_MATH}",
+    f"instruct+style={_TINY}{_INSTRUCT}{_STYLE}",
+    f"instruct+math+style={_TINY}{_INSTRUCT}{_MATH}{_STYLE}",
+    f"instruct+math, bf16=zoo:tiny?dtype=bf16{_INSTRUCT}{_MATH}",
+    f"instruct+math, nf4={_TINY}&quant=nf4{_INSTRUCT}{_MATH}",
+)
 
 ModelOption = Annotated[
     list[str],
@@ -179,6 +193,49 @@ def tasks(
         print_json({"tasks": rows})
     else:
         _print_table([{key: row[key] for key in row if key != "hash"} for row in rows])
+
+
+def demo(
+    workspace: WorkspaceOption = Path("out"),
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples a task.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the bundled tiny family through tasks to a leaderboard, a report and MLflow."""
+    from rich.console import Console
+
+    from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.progress import progress_bars
+    from evalcore.store import open_store
+    from evalcore.tasks import bundled_tasks, load_task
+    from leaderboards.standings import standings
+    from leaderboards.table import render
+    from leaderboards.tracking import sync
+    from reports import write_report
+
+    loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
+    specs = _resolved(DEMO_MODELS)
+    with open_store(workspace, None) as opened:
+        with progress_bars() as begin:
+            evaluate_tasks(specs, loaded, opened, open_runners=_opener(None), begin=begin)
+        board = standings(opened, models=[spec.name for spec in specs])
+        report = write_report(board, opened, workspace / "report.html")
+        tracking_uri = f"sqlite:///{workspace / 'mlflow.db'}"
+        synced = sync(
+            board,
+            opened,
+            tracking_uri=tracking_uri,
+            board="demo",
+            artifacts=workspace / "mlartifacts",
+        )
+    if as_json:
+        print_json({"leaderboard": board, "report": str(report), "sync": synced})
+        return
+    Console().print(render(board))
+    print(f"Report:  open {report} in a browser")
+    print(f"MLflow:  mlflow ui --backend-store-uri {tracking_uri}")
+    print(f"         then open http://127.0.0.1:5000{synced.page}")
 
 
 def _print_answers(answers: Sequence[Generation], specs: Sequence[ModelSpec]) -> None:
