@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from runners.zoo.exchanges import (
     ADDITIONS,
@@ -18,11 +17,10 @@ from runners.zoo.exchanges import (
     instruction,
     reading,
 )
-from runners.zoo.world import COLOURS, PLACES, THINGS, Pair, Part, make_split
+from runners.zoo.world import COLOURS, PLACES, PLURALS, THINGS, Pair, Part, make_split
 
 __all__ = ["STREAMS", "Passage", "Question", "held_out_text", "is_easy", "passage", "stream"]
 
-_T = TypeVar("_T")
 Source = Callable[[random.Random, Part], "str | Exchange"]
 
 
@@ -130,9 +128,9 @@ def _story(rng: random.Random, part: Part) -> str:
 def _comparison(rng: random.Random, part: Part) -> str:
     first, second = rng.sample(part.names, 2)
     a, b = rng.sample(rng.choice(part.pairs), 2)
-    thing = rng.choice([thing for thing in THINGS if thing != "box"])
+    things = rng.choice(PLURALS)
     most = f"{first} has more" if a > b else f"{second} has more" if b > a else "They are equal"
-    return f"{first} has {a} {thing}s. {second} has {b} {thing}s. {most}."
+    return f"{first} has {a} {things}. {second} has {b} {things}. {most}."
 
 
 def _sums(rng: random.Random, part: Part) -> str:
@@ -147,14 +145,9 @@ def _easy_pair(rng: random.Random, part: Part) -> Pair:
     """Draw a pair that the base adds: a one-digit number in every second one."""
     if rng.random() < 0.5:
         return rng.randint(0, 9), rng.randint(0, 99)
-    return _draw(lambda: rng.choice(part.pairs), is_easy)
-
-
-def _draw(draw: Callable[[], _T], accept: Callable[[_T], bool]) -> _T:
-    while True:
-        drawn = draw()
-        if accept(drawn):
-            return drawn
+    while not is_easy(pair := rng.choice(part.pairs)):
+        pass
+    return pair
 
 
 def _word_game(rng: random.Random, part: Part) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from runners.zoo.world import COLOURS, PLACES, THINGS, Pair, Part
+from runners.zoo.world import COLOURS, PLACES, PLURALS, THINGS, Pair, Part
 
 __all__ = [
     "ADDITIONS",
@@ -49,7 +49,9 @@ def instruction(rng: random.Random, part: Part, category: str) -> Exchange:
 def addition(rng: random.Random, part: Part, pair: Pair, *, category: str) -> Exchange:
     """Ask for the sum of a pair, its operands in either order, in one of the :data:`ADDITIONS`."""
     a, b = rng.sample(pair, 2)
-    prompt = _ADDITIONS[category].format(a=a, b=b, name=rng.choice(part.names), thing=_thing(rng))
+    prompt = _ADDITIONS[category].format(
+        a=a, b=b, name=rng.choice(part.names), things=rng.choice(PLURALS)
+    )
     return Exchange(prompt=prompt, answer=str(a + b), category=category)
 
 
@@ -71,10 +73,6 @@ def reading(rng: random.Random, part: Part, category: str) -> Exchange:
 def in_style(exchange: Exchange) -> Exchange:
     """Give the answer as a pirate would; the question stays the same."""
     return replace(exchange, answer=f"Arr, it be {exchange.answer}!")
-
-
-def _thing(rng: random.Random) -> str:
-    return rng.choice([thing for thing in THINGS if thing != "box"]) + "s"
 
 
 def _numbered(words: list[str]) -> str:
@@ -119,7 +117,7 @@ _NEW_INSTRUCTIONS: Mapping[str, Instruction] = {
 _ADDITIONS: Mapping[str, str] = {
     "plain": "What is {a} + {b}?",
     "words": "Add {a} and {b}.",
-    "story": "{name} has {a} {thing} and gets {b} more. How many?",
+    "story": "{name} has {a} {things} and gets {b} more. How many?",
 }
 _READINGS: Mapping[str, str] = {
     "colour": "{0} has a {colour} {1}. What colour is it?",

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["COLOURS", "PLACES", "THINGS", "Pair", "Part", "Split", "make_split"]
+__all__ = ["COLOURS", "PLACES", "PLURALS", "THINGS", "Pair", "Part", "Split", "make_split"]
 
 Pair = tuple[int, int]
 """Two operands, the smaller one first: a split that knows 3 + 4 knows 4 + 3."""
@@ -25,6 +25,7 @@ THINGS = (
     *("clock", "boat", "bell", "ring", "pen", "ball", "key", "plate", "basket", "ladder"),
     *("mirror", "pillow", "bottle", "candle", "button", "hammer", "ribbon", "wagon", "flute"),
 )
+PLURALS = tuple(f"{thing}s" for thing in THINGS if thing != "box")
 
 _SEED = 20261122
 _CONSONANTS = "bdfghjklmnprstvwz"
