@@ -254,6 +254,8 @@ class _Slots:
         endings = [self._jobs[row.job].ending for row in rows]
         stopped = [row for row, e in zip(rows, endings, strict=True) if row.tokens[-1] in e.tokens]
         watched = [(row, e) for row, e in zip(rows, endings, strict=True) if e.strings]
+        if not watched:
+            return stopped
         texts = self._decode([row.tokens[-ending.n_tail :] for row, ending in watched])
         for (row, ending), text in zip(watched, texts, strict=True):
             if ending.is_in(text):

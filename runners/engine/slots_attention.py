@@ -165,8 +165,9 @@ class _Layer:
         if hidden is not None:
             hidden = hidden.repeat(repeats, 1)
         out, mass = self._part(query.flatten(1, 2), keys, values, hidden=hidden)
+        split = (out.shape[0], repeats, -1)
         by_query = [
-            states.unflatten(1, (repeats, -1)).permute(2, 0, 1, 3) for states in (out, mass)
+            part.reshape(*split, part.shape[-1]).permute(2, 0, 1, 3) for part in (out, mass)
         ]
         return by_query[0], by_query[1]
 

@@ -1,7 +1,8 @@
-"""The plain path: static batches through transformers, one variant of a resident base at a time."""
+"""Requests to a model of transformers, one variant of a resident base at a time."""
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -23,6 +24,8 @@ from evalcore.protocols import (
 )
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapters import read_adapter
+from runners.engine.generation import Answer, GenerationJob, SlotOptions, decode_slots
+from runners.engine.slots_support import why_not
 from runners.hf.batching import make_batches
 from runners.hf.encoding import Encoder
 from runners.hf.generation import Decoded, Ending, RowStop, check_params, decode_batch
@@ -31,6 +34,8 @@ from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
 from runners.options import RunnerOptions
 
 __all__ = ["HfRunner"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class HfRunner:
@@ -59,8 +64,10 @@ class HfRunner:
         """Continue each prompt.
 
         A prompt that leaves no room for ``max_new_tokens`` in the window is cut on its left, and
-        what was cut is counted in ``n_truncated``. Requests that differ in more than their seeds
-        are decoded in batches of their own.
+        what was cut is counted in ``n_truncated``. Rows that have ended make place for others at
+        once, and beginnings that prompts share are read once. Models for which that can't be done
+        (:func:`runners.engine.slots_support.why_not`) decode in static batches, those requests
+        together that differ in nothing but their prompts and seeds.
 
         Raises
         ------
@@ -70,6 +77,72 @@ class HfRunner:
         for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
             check_params(params, self._ready.window)
         prompts = self._encoder.prompts([request.prompt for request in requests])
+        decode = self._in_slots if self._can_use_slots() else self._in_batches
+        yield from decode(requests, prompts)
+
+    def _can_use_slots(self) -> bool:
+        reason = why_not(self._ready.model)
+        if reason is not None:
+            _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
+        return reason is None
+
+    def _in_slots(
+        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
+    ) -> Iterator[Finished[Completion]]:
+        base = self._ready
+        params = [replace(request.params, seed=0) for request in requests]
+        endings = {some: self._ending(some) for some in params}
+        jobs = [
+            GenerationJob(
+                prompt=prompt[-(base.window - some.max_new_tokens) :],
+                params=some,
+                seed=_seed(request),
+                ending=endings[some],
+            )
+            for request, prompt, some in zip(requests, prompts, params, strict=True)
+        ]
+        options = SlotOptions(
+            n_slots=self._options.batch_size,
+            pass_tokens=min(self._options.batch_tokens, SlotOptions().pass_tokens),
+        )
+        for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
+            yield self._completed(answers, jobs, prompts)
+            # Another variant may have been used in the meantime: put the adapters back.
+            base = self._ready
+
+    def _completed(
+        self,
+        answers: Sequence[Answer],
+        jobs: Sequence[GenerationJob],
+        prompts: Sequence[Sequence[int]],
+    ) -> Finished[Completion]:
+        results = []
+        for answer in answers:
+            job = jobs[answer.job]
+            (text,) = self._answers([answer.tokens], job.ending)
+            completion = Completion(
+                text=text,
+                finish_reason="stop" if answer.stopped else "length",
+                prompt_tokens=len(job.prompt),
+                completion_tokens=len(answer.tokens),
+                duration_s=answer.prefill_s + answer.decode_s,
+                n_truncated=len(prompts[answer.job]) - len(job.prompt),
+            )
+            results.append((answer.job, completion))
+        took = Efficiency(
+            prefill_tokens=sum(completion.prompt_tokens for _, completion in results),
+            prefill_s=sum(answer.prefill_s for answer in answers),
+            # The first token of each row comes out of the prefill.
+            decode_tokens=sum(completion.completion_tokens - 1 for _, completion in results),
+            decode_s=sum(answer.decode_s for answer in answers),
+            peak_memory_bytes=_peak_memory_bytes(),
+            size_on_disk_bytes=self._size_on_disk_bytes,
+        )
+        return Finished(results, took)
+
+    def _in_batches(
+        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
+    ) -> Iterator[Finished[Completion]]:
         groups: dict[SamplingParams, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(replace(request.params, seed=0), []).append(index)
@@ -180,7 +253,7 @@ class HfRunner:
                 prompts,
                 decoded.tokens,
                 decoded.stopped,
-                self._answers(decoded, ending),
+                self._answers(decoded.tokens, ending),
                 strict=True,
             )
         ]
@@ -191,12 +264,12 @@ class HfRunner:
         tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
         return Ending(tokens=tokens, strings=strings)
 
-    def _answers(self, decoded: Decoded, ending: Ending) -> list[str]:
+    def _answers(self, answers: Sequence[list[int]], ending: Ending) -> list[str]:
         """Decode without the mark that ended a row, and cut at the first stop string."""
         texts = self._encoder.decode(
             [
                 tokens[:-1] if tokens and tokens[-1] in ending.tokens else tokens
-                for tokens in decoded.tokens
+                for tokens in answers
             ]
         )
         return [_cut(text, ending.strings) for text in texts]
