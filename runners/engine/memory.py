@@ -11,8 +11,6 @@ import torch
 
 __all__ = ["Governor", "free_bytes", "is_out_of_memory"]
 
-_LEAST_ROWS = 1
-
 
 @dataclass(slots=True, kw_only=True)
 class Governor:
@@ -26,46 +24,55 @@ class Governor:
     """What one row of activations takes."""
     scored_bytes: int
     """What a row's logits take in addition."""
+    path_bytes: int
+    """What keys and values of one token on the present path take."""
+    item_bytes: int
+    """Of one number; a row's mask has one for each token of its path."""
     budget_bytes: int
     max_rows: int
     """At least 1."""
 
-    def room_for(self, n_rows: int, n_scored: int) -> bool:
-        """Whether that many rows, some of them scored, may go through at once."""
-        needed = n_rows * self.row_bytes + n_scored * self.scored_bytes
+    @classmethod
+    def of(cls, model: Any, *, budget_bytes: int, max_rows: int) -> Governor:
+        """Estimate a model's needs from its configuration.
+
+        Of a layer, its input, its residual and the widest of its inner states live at once, the
+        latter four times in a gated feed-forward part. Logits are kept as they are and once
+        normalised in float32.
+        """
+        config = model.config.get_text_config()
+        hidden, n_heads = int(config.hidden_size), int(config.num_attention_heads)
+        inner = _first_number(config, "intermediate_size", "n_inner") or 4 * hidden
+        n_keys = _first_number(config, "num_key_value_heads") or n_heads
+        size = _first_number(config, "head_dim") or hidden // n_heads
+        item = model.dtype.itemsize
+        return cls(
+            row_bytes=item * (8 * hidden + 4 * inner),
+            scored_bytes=int(config.vocab_size) * (item + 8),
+            path_bytes=item * 2 * int(config.num_hidden_layers) * n_keys * size,
+            item_bytes=item,
+            budget_bytes=budget_bytes,
+            max_rows=max_rows,
+        )
+
+    def room_for(self, n_rows: int, *, n_scored: int, depth: int) -> bool:
+        """Whether that many rows, some of them scored, on paths that deep may go through."""
+        needed = n_rows * (self.row_bytes + depth * self.item_bytes)
+        needed += n_scored * self.scored_bytes + depth * self.path_bytes
         return n_rows <= self.max_rows and needed <= self.budget_bytes
 
     @property
     def segment_rows(self) -> int:
         """Rows that fit even if all are scored; at least 1."""
         fitting = self.budget_bytes // (self.row_bytes + self.scored_bytes)
-        return max(_LEAST_ROWS, min(self.max_rows, fitting))
+        return max(1, min(self.max_rows, fitting))
 
     def halve(self) -> bool:
         """Allow half as many rows from now on; False if a single row was too much."""
-        if self.segment_rows == _LEAST_ROWS:
+        if self.segment_rows == 1:
             return False
-        self.max_rows = max(_LEAST_ROWS, self.max_rows // 2)
+        self.max_rows = self.segment_rows // 2
         return True
-
-
-def row_bytes(model: Any) -> tuple[int, int]:
-    """Estimate what a row's activations and its logits take at most, at one moment.
-
-    Of a layer, its input, its residual and the widest of its inner states live at once, the latter
-    four times in a gated feed-forward part; logits are kept once as they are and normalised once
-    in float32.
-    """
-    config = model.config.get_text_config()
-    parameter = next(model.parameters())
-    item = parameter.element_size() if parameter.is_floating_point() else 2
-    hidden = int(config.hidden_size)
-    inner = max(
-        int(size)
-        for name in ("intermediate_size", "n_inner", "ffn_dim")
-        if (size := getattr(config, name, None) or 4 * hidden)
-    )
-    return item * (8 * hidden + 4 * inner), int(config.vocab_size) * (item + 8)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -86,3 +93,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _first_number(config: Any, *names: str) -> int | None:
+    found = (getattr(config, name, None) for name in names)
+    return next((value for value in found if isinstance(value, int)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from evalcore.protocols import Loglikelihood
 from runners.engine.memory import Governor, is_out_of_memory
-from runners.engine.planning import Chunk, Sizes
+from runners.engine.planning import Chunk, Sizes, plan_chunks
 from runners.engine.tree import Segment, Tree, grow_tree, segments
 from runners.engine.tree_attention import PathStates, Piece, tree_attention
 from runners.hf.scoring import Span
@@ -43,7 +43,7 @@ class TreeScorer:
     Parameters
     ----------
     model
-        Of transformers. Its weights may change between chunks only after :meth:`forget`.
+        Of transformers.
     governor
         Says how many rows go through at once.
     sizes
@@ -55,20 +55,43 @@ class TreeScorer:
         self._governor = governor
         self._sizes = sizes
         self._device = model.get_input_embeddings().weight.device
+        self._variant: Hashable = None
+        self._planned: tuple[Hashable, Sequence[Chunk]] = (None, ())
         self.forget()
 
     def forget(self) -> None:
-        """Drop the keys and values of the last trunk: the weights are about to change."""
+        """Drop the keys and values of the last trunk."""
         self.states = PathStates()
         self._trunk: list[int] = []
 
-    def score(self, chunk: Chunk) -> Scored:
+    def plan(
+        self, key: Hashable, make_work: Callable[[], Sequence[Sequence[Span]]]
+    ) -> Sequence[Chunk]:
+        """Return the chunks of a job; asked again with the same key, those made before.
+
+        So the variants of one base tokenise and sort the requests they have in common once.
+        """
+        if key != self._planned[0]:
+            self._planned = (key, list(plan_chunks(make_work(), self._sizes)))
+        return self._planned[1]
+
+    def score(self, chunk: Chunk, *, variant: Hashable = None) -> Scored:
         """Score one chunk.
 
         When memory runs out, the chunk is computed again in passes of half the size; only a
         single row that doesn't fit lets the error through.
+
+        Parameters
+        ----------
+        chunk
+            Of a job; a job's chunks come in order.
+        variant
+            What the weights are at present; a trunk is used again only by the same.
         """
         start = time.perf_counter()
+        if variant != self._variant:
+            self.forget()
+            self._variant = variant
         tree = grow_tree(chunk)
         while True:
             try:
@@ -125,10 +148,12 @@ class TreeScorer:
         packed: list[Segment] = []
         for part in segments(tree, start, stop, limit):
             first = packed[0].start if packed else part.start
-            n_rows = part.stop - first
-            if packed and not self._governor.room_for(
-                n_rows, int(n_scored[part.stop] - n_scored[first])
-            ):
+            fits = self._governor.room_for(
+                part.stop - first,
+                n_scored=int(n_scored[part.stop] - n_scored[first]),
+                depth=int(tree.depth[first : part.stop].max()),
+            )
+            if packed and not fits:
                 yield packed
                 packed = []
             packed.append(part)

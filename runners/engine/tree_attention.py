@@ -109,7 +109,7 @@ class Piece:
         self.start, self.stop = parts[0].start, parts[-1].stop
         self.states = states
         self.placed = [_place(tree, part, self.start) for part in parts]
-        self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
+        self._masks: dict[tuple[int, int | None, torch.device], torch.Tensor] = {}
         states.reserve(max(p.depth + p.rows.stop - p.rows.start for p in self.placed))
 
     def mask(self, at: int, window: int | None, like: torch.Tensor) -> tuple[int, torch.Tensor]:
@@ -135,7 +135,7 @@ class Piece:
         if window is not None and window > part.deepest:
             window = None
         first = 0 if window is None else max(0, part.depth - window + 1)
-        key = (at, window)
+        key = (at, window, like.device)
         if key not in self._masks:
             path = torch.ones(n_rows, part.depth - first, dtype=torch.bool)
             sees = torch.cat([path, part.own], dim=1)
