@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.errors import InputError
-from evalcore.votes.columns import Votes
+from evalcore.votes.columns import OUTCOME_SCORES, Votes
 
 __all__ = ["online_elo"]
-
-_SCORES = (1.0, 0.0, 0.5, 0.5)
 
 
 def online_elo(
@@ -50,12 +48,13 @@ def online_elo(
     if not (k > 0 and scale > 0):
         raise InputError(f"k and scale must be above 0; got k={k}, scale={scale}")
     ratings = [initial] * len(votes.models)
+    scores = OUTCOME_SCORES[votes.winner].tolist()
     rows = zip(
-        votes.model_a.tolist(), votes.model_b.tolist(), votes.winner.tolist(), strict=True
+        votes.model_a.tolist(), votes.model_b.tolist(), scores, strict=True
     )  # plain numbers: indexing arrays one by one takes ten times as long
-    for a, b, winner in rows:
+    for a, b, score in rows:
         expected = 1.0 / (1.0 + 10.0 ** ((ratings[b] - ratings[a]) / scale))
-        change = k * (_SCORES[winner] - expected)
+        change = k * (score - expected)
         ratings[a] += change
         ratings[b] -= change
     return np.array(ratings)

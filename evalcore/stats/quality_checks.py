@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from evalcore.stats.clusters import votes_among
 from evalcore.stats.rating_result import POINTS, BradleyTerryResult
-from evalcore.votes.columns import Categories, Votes
+from evalcore.votes.columns import OUTCOME_SCORES, Categories, Votes
 
 __all__ = [
     "OutlierRater",
@@ -24,8 +24,6 @@ __all__ = [
     "outlier_raters",
     "votes_by",
 ]
-
-_SCORES = np.array([1.0, 0.0, 0.5, 0.5])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +200,7 @@ def _residuals(votes: Votes, raters: Categories, rating: BradleyTerryResult) -> 
     rows, a, b = votes_among(votes, models, where=raters.codes >= 0)
     points = rating.ratings[models]
     expected = expit((points[a] - points[b]) / POINTS)
-    residual = _SCORES[votes.winner[rows]] - expected
+    residual = OUTCOME_SCORES[votes.winner[rows]] - expected
     pair = np.minimum(a, b) * len(models) + np.maximum(a, b)
     n_pairs = len(models) ** 2
     spread = _sums(pair, residual**2, n_pairs) / np.maximum(np.bincount(pair, minlength=n_pairs), 1)

@@ -13,13 +13,13 @@ from scipy.special import expit
 from evalcore.errors import InputError
 from evalcore.stats.covariance import ClusteredVotes, Covariance, cluster_covariance
 from evalcore.stats.newton import Maximum, Quadratic, laplacian, maximise
+from evalcore.votes.columns import OUTCOME_SCORES
 
 __all__ = ["StyleLikelihood"]
 
 _CHUNK_VOTES = 1 << 16  # a chunk and what is computed from it stay in the cache
 _START_VOTES = 1 << 17
 _MOST_CONDITION = 1e10
-_SCORES = np.array([1.0, 0.0, 0.5, 0.5])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class StyleLikelihood:
         """
         step = max(len(self.pair) // _START_VOTES, 1)
         offsets = (strengths[:, None] - strengths).ravel()[self.pair[::step]]
-        score, x = _SCORES[self.winner[::step]], np.ascontiguousarray(self.x[:, ::step])
+        score, x = OUTCOME_SCORES[self.winner[::step]], np.ascontiguousarray(self.x[:, ::step])
         coefficients = np.zeros(len(x))
         for _ in range(3):
             expected = expit(offsets + coefficients @ x)
@@ -65,7 +65,7 @@ class StyleLikelihood:
         a, b = np.divmod(self.pair.astype(np.intp), self.n_models)
         residual, information = np.empty(len(self.pair)), np.empty(len(self.pair))
         for rows, expected, _ in self._expected(top.point):
-            residual[rows] = _SCORES[self.winner[rows]] - expected
+            residual[rows] = OUTCOME_SCORES[self.winner[rows]] - expected
             information[rows] = expected * (1 - expected)
         votes = ClusteredVotes(
             model_a=a,
@@ -90,7 +90,7 @@ class StyleLikelihood:
             small = np.exp(-np.abs(logit))  # NumPy's exp and log are vectorised, expit is not
             total = 1 + small
             expected = np.where(logit > 0, 1.0, small) / total
-            score = _SCORES[self.winner[rows]]
+            score = OUTCOME_SCORES[self.winner[rows]]
             value = score * logit - np.maximum(logit, 0.0) - np.log(total)
             yield rows, expected, value
 
@@ -101,7 +101,7 @@ class StyleLikelihood:
         total = 0.0
         for rows, expected, value in self._expected(point):
             x = self.x[:, rows]
-            residual = _SCORES[self.winner[rows]] - expected
+            residual = OUTCOME_SCORES[self.winner[rows]] - expected
             residuals += np.bincount(self.pair[rows], residual, len(residuals))
             style += x @ residual
             information.add(self.pair[rows], expected * (1 - expected), x)
@@ -115,7 +115,7 @@ class StyleLikelihood:
     def _vote_covariance(self, top: Maximum) -> Covariance:
         meat = _PairSums(self.n_models, len(self.x))
         for rows, expected, _ in self._expected(top.point):
-            residual = _SCORES[self.winner[rows]] - expected
+            residual = OUTCOME_SCORES[self.winner[rows]] - expected
             meat.add(self.pair[rows], residual**2, self.x[:, rows])
         n, p = len(self.pair), len(top.point) - 1
         battles = np.bincount(self.pair, minlength=self.n_models**2)

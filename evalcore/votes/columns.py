@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from evalcore.records import Comparison, Winner
 
-__all__ = ["WINNERS", "Categories", "Votes", "code_dtype"]
+__all__ = ["OUTCOME_SCORES", "WINNERS", "Categories", "Votes", "code_dtype"]
 
 WINNERS: tuple[Winner, ...] = get_args(Winner)
 """Outcomes in the order of their codes: model_a, model_b, tie, both_bad."""
+OUTCOME_SCORES = np.array([1.0, 0.0, 0.5, 0.5])
+"""Score of model A by outcome, a tie counting one half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
