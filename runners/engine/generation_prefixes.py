@@ -62,6 +62,8 @@ def group_prompts(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
     list of PromptGroup
         Each prompt is in one of them. Empty for no prompts.
     """
+    if not prompts:
+        return []
     order = sorted(range(len(prompts)), key=lambda index: list(prompts[index]))
     shared = [_n_shareable(prompts[one], prompts[other]) for one, other in pairwise(order)]
     open_nodes = [_Node(0)]
