@@ -240,7 +240,7 @@ def parity() -> Iterator[Scenario]:
             happens=lambda rng, tie=tie, needed=needed: (
                 parity_test(win_rate(votes(rng, needed, 0.5, tie))).p_parity < 0.05
             ),
-            permitted=(0.79, 0.83),
+            permitted=(0.77, 0.83),
         )
     model = VoteModel(tie_share=0.2)
     for n_votes in (500, 1000, 4000):

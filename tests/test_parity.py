@@ -5,6 +5,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from typer.testing import CliRunner
 
 from evalcore.errors import InputError
@@ -21,11 +22,11 @@ def parity_of(wins, ties, losses, **options):
 
 
 def test_open_assistant_is_different_and_at_parity():
-    """48.3 % of 7,042 (Open Assistant, 2304.07327): p = .0043, TOST ±5 p = 1.5e-8, least 2.68."""
+    """48.3 % of 7,042 (Open Assistant, 2304.07327): p = .0043, TOST ±5 p = 1.5e-8, least 2.69."""
     test = parity_of(3401, 0, 3641)
     assert test.p_difference == pytest.approx(0.0043, abs=1e-4)
-    assert test.p_parity == pytest.approx(1.4e-8, rel=0.1)
-    assert test.smallest_margin == pytest.approx(0.0268, abs=1e-4)
+    assert test.p_parity == pytest.approx(1.45e-8, rel=0.05)
+    assert test.smallest_margin == pytest.approx(0.0269, abs=5e-5)
     assert test.words == "different (worse) and at parity within ±0.05"
 
 
@@ -86,7 +87,13 @@ def test_parity_is_claimed_at_the_margin_with_at_most_its_level(n, margin, tie_s
     rng = np.random.default_rng(14)
     drawn, times = np.unique(rng.multinomial(n, shares, size=4000), axis=0, return_counts=True)
     claimed = [parity_of(*votes, margin=margin).p_parity < 0.05 for votes in drawn]
-    assert np.dot(claimed, times) / 4000 <= 0.057
+    assert np.dot(claimed, times) / 4000 <= 0.055
+
+
+@pytest.mark.parametrize(("n", "margin"), [(31, 0.25), (100, 0.15), (300, 0.1), (857, 0.05)])
+def test_size_at_the_margin_without_ties_is_exactly_at_most_the_level(n, margin):
+    claimed = [parity_of(k, 0, n - k, margin=margin).p_parity < 0.05 for k in range(n + 1)]
+    assert stats.binom.pmf(range(n + 1), n, 0.5 + margin) @ claimed <= 0.05
 
 
 @pytest.fixture

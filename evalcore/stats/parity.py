@@ -54,7 +54,8 @@ def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -
     a missing difference never is enough. The smallest margin is the larger distance from ½ of the
     ends of the 1 − 2α interval. A win rate can be different from ½ and at parity: then the
     difference is real, and smaller than the margin. The tests are those of
-    :class:`~evalcore.stats.trinomial.EffectiveCounts`, on effective counts where votes cluster.
+    :class:`~evalcore.stats.trinomial.EffectiveCounts`, on effective counts where votes cluster;
+    those against the margin are corrected for continuity, which keeps their size at α or below.
 
     Parameters
     ----------
@@ -83,13 +84,13 @@ def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -
     >>> votes = win_rate(PairVotes(scores=np.repeat([1.0, 0.0], [3401, 3641])))
     >>> test = parity_test(votes, margin=0.05)
     >>> test.words, round(test.p_difference, 3), round(test.smallest_margin, 4)
-    ('different (worse) and at parity within ±0.05', 0.004, 0.0268)
+    ('different (worse) and at parity within ±0.05', 0.004, 0.0269)
     """
     for name, value in (("margin", margin), ("alpha", alpha)):
         if not 0.0 < value < 0.5:
             raise InputError(f"{name} must lie between 0 and 0.5; got {value}")
     counts = result.effective
-    low, high = (end / 2.0 for end in counts.interval(1.0 - 2.0 * alpha))
+    low, high = (end / 2.0 for end in counts.interval(1.0 - 2.0 * alpha, corrected=True))
     p_noninferior = counts.p_greater(-2.0 * margin)
     p_parity = max(p_noninferior, counts.p_less(2.0 * margin))
     p_difference = counts.p_different()

@@ -97,6 +97,7 @@ def parity_power(
 
     Both one-sided tests at level α have to reject; with d = |θ − ½| and standard error s that is
     P(T' > t_α; (δ − d)/s) + P(T' > t_α; (δ + d)/s) − 1 for noncentral T', or 0 if negative [1]_.
+    The test's correction for continuity is left out, as usual; it costs up to two points of power.
 
     References
     ----------

@@ -2,6 +2,8 @@
 
 One score statistic gives the interval, the test of a difference and the tests against a margin, so
 that they never contradict each other: the interval holds exactly the values that are not rejected.
+Tests against a margin are corrected for continuity, since they must not err more often than they
+say, even where votes are few.
 """
 
 from __future__ import annotations
@@ -40,23 +42,29 @@ class EffectiveCounts:
         """Effective number of votes."""
         return self.wins + self.ties + self.losses
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of P(win) − P(loss), in [−1, 1]; (−1, 1) without votes."""
+    def interval(self, level: float = 0.95, *, corrected: bool = False) -> tuple[float, float]:
+        """Interval of P(win) − P(loss), in [−1, 1]; (−1, 1) without votes.
+
+        With ``corrected`` its ends are where :meth:`p_greater` and :meth:`p_less` equal
+        (1 − level)/2, otherwise where :meth:`p_different` would equal 1 − level.
+        """
         if self.exact:
             return _exact_interval(self, level)
         t = t_quantile(level, self.df)
         shrink = (t_quantile(level, math.inf) / t) ** 2 if math.isfinite(t) else 0.0
-        n = self.n * shrink
-        return tango_interval(self.wins * shrink, self.losses * shrink, n, level=level)
+        return tango_interval(
+            self.wins * shrink,
+            self.losses * shrink,
+            self.n * shrink,
+            level=level,
+            correction=self._half_step * shrink if corrected else 0.0,
+        )
 
     def p_greater(self, difference: float) -> float:
         """One-sided p-value of P(win) − P(loss) ≤ ``difference``; 1 without votes."""
-        if self.n == 0.0 or self.df <= 0.0:
-            return 1.0
-        if self.exact:
+        if self.exact and self.n:
             return exact_p_greater(int(self.wins), int(self.losses), int(self.n), difference)
-        statistic = float(tango_statistic(self.wins, self.losses, self.n, difference))
-        return float(stats.t.sf(statistic, self.df))
+        return self._p_greater(difference, correction=self._half_step)
 
     def p_less(self, difference: float) -> float:
         """One-sided p-value of P(win) − P(loss) ≥ ``difference``; 1 without votes."""
@@ -64,7 +72,22 @@ class EffectiveCounts:
 
     def p_different(self) -> float:
         """Two-sided p-value of P(win) = P(loss)."""
-        return min(1.0, 2.0 * min(self.p_greater(0.0), self.p_less(0.0)))
+        if self.exact:
+            return min(1.0, 2.0 * min(self.p_greater(0.0), self.p_less(0.0)))
+        return min(1.0, 2.0 * min(side._p_greater(0.0) for side in (self, self.mirrored())))
+
+    @property
+    def _half_step(self) -> float:
+        """Half the distance between neighbouring values of wins − losses."""
+        return 0.5 if self.ties > 0.0 else 1.0
+
+    def _p_greater(self, difference: float, *, correction: float = 0.0) -> float:
+        if self.n == 0.0 or self.df <= 0.0:
+            return 1.0
+        statistic = tango_statistic(
+            self.wins, self.losses, self.n, difference, correction=correction
+        )
+        return float(stats.t.sf(float(statistic), self.df))
 
     def mirrored(self) -> EffectiveCounts:
         """Count from the other model's view."""
@@ -74,7 +97,7 @@ class EffectiveCounts:
 
 
 def tango_statistic(
-    wins: ArrayLike, losses: ArrayLike, n: float, difference: float
+    wins: ArrayLike, losses: ArrayLike, n: float, difference: float, *, correction: float = 0.0
 ) -> NDArray[np.float64]:
     """Score statistic of P(win) − P(loss) = ``difference``, standard normal for large n.
 
@@ -90,6 +113,8 @@ def tango_statistic(
         Votes, ties included, positive.
     difference
         In [−1, 1].
+    correction
+        Taken off |b − c − nΔ|, for continuity: half its step, 1 without ties and ½ with them.
 
     Returns
     -------
@@ -108,13 +133,14 @@ def tango_statistic(
     loss = (np.sqrt(np.maximum(linear**2 - 8.0 * n * constant, 0.0)) - linear) / (4.0 * n)
     spread = n * np.maximum(2.0 * loss + difference * (1.0 - difference), 0.0)
     excess = b - c - n * difference
+    excess = np.sign(excess) * np.maximum(np.abs(excess) - correction, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = excess / np.sqrt(spread)
     return np.where(np.abs(excess) <= _TIE_TOLERANCE * n, 0.0, ratio)
 
 
 def tango_interval(
-    wins: float, losses: float, n: float, *, level: float = 0.95
+    wins: float, losses: float, n: float, *, level: float = 0.95, correction: float = 0.0
 ) -> tuple[float, float]:
     """Score interval of P(win) − P(loss), where the rest are ties.
 
@@ -130,6 +156,8 @@ def tango_interval(
         All votes, ties included, or their effective number; 0 gives (−1, 1).
     level
         Confidence level.
+    correction
+        As for :func:`tango_statistic`; widens the interval.
 
     Examples
     --------
@@ -145,7 +173,8 @@ def tango_interval(
     centre = (wins - losses) / n
 
     def beyond(difference: float) -> float:
-        return abs(float(tango_statistic(wins, losses, n, difference))) - z
+        statistic = tango_statistic(wins, losses, n, difference, correction=correction)
+        return abs(float(statistic)) - z
 
     low = centre if centre <= -1.0 else _crossing(beyond, -1.0, centre)
     high = centre if centre >= 1.0 else _crossing(beyond, 1.0, centre)
