@@ -81,7 +81,7 @@ def _column(column: Column, leaderboard: Leaderboard) -> tuple[tuple[str, str], 
         if estimate is None or math.isnan(estimate.value):
             texts.append(NOTHING)
         else:
-            mark = "*" if "a" in column.tie_groups[fingerprint] else " "
+            mark = "*" if fingerprint in column.best else " "
             texts.append(number(estimate.value, places) + mark)
     arrow = "↑" if column.higher_is_better else "↓"
     return (column.task, f"{column.metric} {arrow}\nn={column.n_examples}"), texts

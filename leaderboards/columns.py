@@ -9,7 +9,7 @@ import numpy as np
 
 from evalcore.records import Estimate, EvalRun
 from leaderboards.comparing import TaskValues, compare, letters
-from leaderboards.records import Column
+from leaderboards.records import Column, not_worse
 
 __all__ = ["best_first", "is_mean_share", "make_column"]
 
@@ -23,6 +23,7 @@ def make_column(
     higher = run.higher_is_better[metric]
     primary = {fingerprint: run.estimates[metric] for fingerprint, run in runs.items()}
     pairs = compare(values, list(runs), level=level)
+    order = best_first(primary, higher_is_better=higher)
     return Column(
         task=run.task,
         metric=metric,
@@ -32,7 +33,8 @@ def make_column(
         in_rating=in_rating,
         runs=runs,
         pairs=pairs,
-        tie_groups=letters(best_first(primary, higher_is_better=higher), pairs),
+        tie_groups=letters(order, pairs),
+        best=not_worse(order, pairs),
     )
 
 

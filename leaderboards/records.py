@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalcore.records import EvalRun, Standing
 from evalcore.stats.paired import PairedDifference
 
-__all__ = ["Column", "Leaderboard", "Pair"]
+__all__ = ["Column", "Leaderboard", "Pair", "not_worse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,8 @@ class Column:
     """Every two of its models, on the scale of the examples' values."""
     tie_groups: Mapping[str, str]
     """Letters by fingerprint; models that share one are not significantly different here."""
+    best: frozenset[str]
+    """The best model's fingerprint, and those of all that are not significantly different."""
 
     @property
     def key(self) -> str:
@@ -84,9 +86,25 @@ class Leaderboard:
         """The standings that have a rank."""
         return tuple(standing for standing in self.standings if standing.rank is not None)
 
+    @property
+    def leaders(self) -> frozenset[str]:
+        """Fingerprints of the first model and of all that are not significantly different."""
+        return not_worse([standing.model.fingerprint for standing in self.ranked], self.pairs)
+
     def pair(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models on the rating, by fingerprint; None if one has no rank."""
         return _find(self.pairs, model_a, model_b)
+
+
+def not_worse(order: Sequence[str], pairs: Sequence[Pair]) -> frozenset[str]:
+    """Find the first of some models and those that don't differ from it significantly."""
+    differ = {
+        (pair.model_a, pair.model_b)
+        for pair in pairs
+        if pair.significant and order[0] in (pair.model_a, pair.model_b)
+    }
+    worse = {fingerprint for two in differ for fingerprint in two if fingerprint != order[0]}
+    return frozenset(order) - worse
 
 
 def _find(pairs: tuple[Pair, ...], model_a: str, model_b: str) -> Pair | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalcore.records import Standing
 from leaderboards.numbers import decimals, with_interval
 from leaderboards.records import Leaderboard
 
@@ -24,11 +23,11 @@ def summary(leaderboard: Leaderboard) -> str:
     what = f"{leader.model.name} leads with {said} ({leaderboard.rating_title})"
     if len(ranked) == 1:
         return f"{what}; no other model is ranked."
-    tied = _tied_with(leader, leaderboard)
+    leaders = leaderboard.leaders
+    tied = [item.model.name for item in ranked[1:] if item.model.fingerprint in leaders]
     if not tied:
         return f"{what}; it is significantly better than {_everybody(len(ranked) - 1)}."
-    names = listed([standing.model.name for standing in tied])
-    return f"{what}; it is not significantly different from {names}."
+    return f"{what}; it is not significantly different from {listed(tied)}."
 
 
 def listed(names: Sequence[str]) -> str:
@@ -37,15 +36,6 @@ def listed(names: Sequence[str]) -> str:
     if len(names) > _NAMED:
         shown.append(f"{len(names) - _NAMED} more")
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-
-
-def _tied_with(leader: Standing, leaderboard: Leaderboard) -> list[Standing]:
-    tied = []
-    for standing in leaderboard.ranked[1:]:
-        pair = leaderboard.pair(leader.model.fingerprint, standing.model.fingerprint)
-        if pair is not None and not pair.significant:
-            tied.append(standing)
-    return tied
 
 
 def _everybody(n_others: int) -> str:
