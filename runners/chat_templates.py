@@ -33,40 +33,39 @@ Write a response that appropriately completes the request.
 {%- endif %}
 {%- for message in messages if message.role != 'system' %}
 {%- if message.role == 'user' %}{{ '\\n\\n### Instruction:\\n' + message.content }}
-{%- else %}{{ '\\n\\n### Response:' + message.content + eos_token }}
+{%- else %}{{ '\\n\\n### Response:' + message.content + (eos_token or '') }}
 {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '\\n\\n### Response:' }}{% endif %}"""
 
 _VICUNA = """\
-{%- if messages[0].role == 'system' %}{{ messages[0].content }}
-{%- else -%}
-A chat between a curious user and an artificial intelligence assistant. \
-The assistant gives helpful, detailed, and polite answers to the user's questions.
+{%- if messages[0].role == 'system' %}{{ messages[0].content + ' ' }}
+{%- else %}{{ "A chat between a curious user and an artificial intelligence assistant. \
+The assistant gives helpful, detailed, and polite answers to the user's questions. " }}
 {%- endif %}
 {%- for message in messages if message.role != 'system' %}
-{%- if message.role == 'user' %}{{ ' USER: ' + message.content }}
-{%- else %}{{ ' ASSISTANT: ' + message.content + eos_token }}
+{%- if message.role == 'user' %}{{ 'USER: ' + message.content + ' ' }}
+{%- else %}{{ 'ASSISTANT: ' + message.content + (eos_token or '') }}
 {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}{{ ' ASSISTANT:' }}{% endif %}"""
+{%- if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"""
 
 _OASST = """\
 {%- set marks = {'system': '<|system|>', 'user': '<|prompter|>', 'assistant': '<|assistant|>'} %}
 {%- for message in messages %}
-{{- marks[message.role] + message.content + eos_token }}
+{{- marks[message.role] + message.content + (eos_token or '') }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
 
 _KOALA = """\
-{{- 'BEGINNING OF CONVERSATION:' }}
+{{- 'BEGINNING OF CONVERSATION: ' }}
 {%- for message in messages %}
-{%- if message.role == 'assistant' %}{{ ' GPT:' + message.content + eos_token }}
-{%- elif message.role == 'user' %}{{ ' USER: ' + message.content }}
-{%- else %}{{ ' ' + message.content }}
+{%- if message.role == 'assistant' %}{{ 'GPT:' + message.content + (eos_token or '') }}
+{%- elif message.role == 'user' %}{{ 'USER: ' + message.content + ' ' }}
+{%- else %}{{ message.content + ' ' }}
 {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}{{ ' GPT:' }}{% endif %}"""
+{%- if add_generation_prompt %}{{ 'GPT:' }}{% endif %}"""
 
 _CHATML = """\
 {%- for message in messages %}
@@ -82,8 +81,8 @@ CHAT_TEMPLATES: Final[Mapping[str, ChatTemplate]] = {
     ),
     "vicuna": ChatTemplate(
         jinja=_VICUNA,
-        stop=(" USER:",),
-        source="lm-sys/FastChat, docs/vicuna_weights_version.md, prompt of v1.1 (2023)",
+        stop=("USER:",),
+        source="lm-sys/FastChat, fastchat/conversation.py, vicuna_v1.1 (2023)",
     ),
     "oasst": ChatTemplate(
         jinja=_OASST,
@@ -92,8 +91,8 @@ CHAT_TEMPLATES: Final[Mapping[str, ChatTemplate]] = {
     ),
     "koala": ChatTemplate(
         jinja=_KOALA,
-        stop=(" USER:",),
-        source="young-geng/EasyLM, docs/koala.md, Formatting the Prompts (2023)",
+        stop=("USER:",),
+        source="young-geng/EasyLM, docs/koala.md, flags of llama_serve (2023)",
     ),
     "chatml": ChatTemplate(
         jinja=_CHATML,

@@ -32,9 +32,9 @@ def resolve(spec: ModelSpec) -> ModelSpec:
     Returns
     -------
     ModelSpec
-        With absolute folders, the hashes of all files, the dtype that the model will run in and a
-        name. A quantised model runs in bfloat16 unless said otherwise, any other as its
-        checkpoint says.
+        With absolute folders, the commit of a hub id, the hashes of all files, the dtype that the
+        model will run in and a name. A quantised model runs in bfloat16 unless said otherwise, any
+        other as its checkpoint says.
 
     Raises
     ------
@@ -48,11 +48,14 @@ def resolve(spec: ModelSpec) -> ModelSpec:
         return replace(spec, name=name)
     spec = _at_home(spec)
     folder = locate(spec.weights, revision=spec.revision)
+    is_local = os.path.isdir(spec.weights)
     checkpoint = read_checkpoint(folder)
     _check_quantization(spec, checkpoint)
     spec = replace(
         spec,
         name=name,
+        # The hub's cache names a folder by its commit: the run that follows loads what was hashed.
+        revision=None if is_local else folder.name,
         sha256=checkpoint.sha256,
         dtype=spec.dtype or ("bfloat16" if spec.quantization else checkpoint.dtype),
         adapters=tuple(_resolve_adapter(adapter, checkpoint) for adapter in spec.adapters),

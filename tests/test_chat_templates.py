@@ -28,7 +28,7 @@ EXPECTED = {
         "A chat between a curious user and an artificial intelligence assistant. The assistant "
         "gives helpful, detailed, and polite answers to the user's questions. USER: Why? "
         "ASSISTANT:",
-        "Be brief. USER: Hi ASSISTANT: Hello</s> USER: Why? ASSISTANT:",
+        "Be brief. USER: Hi ASSISTANT: Hello</s>USER: Why? ASSISTANT:",
     ),
     "oasst": (
         "<|prompter|>Why?</s><|assistant|>",
@@ -37,7 +37,7 @@ EXPECTED = {
     ),
     "koala": (
         "BEGINNING OF CONVERSATION: USER: Why? GPT:",
-        "BEGINNING OF CONVERSATION: Be brief. USER: Hi GPT:Hello</s> USER: Why? GPT:",
+        "BEGINNING OF CONVERSATION: Be brief. USER: Hi GPT:Hello</s>USER: Why? GPT:",
     ),
     "chatml": (
         "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n",

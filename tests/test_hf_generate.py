@@ -148,13 +148,21 @@ def test_answer_of_full_length_says_so(llama, run_model, collect):
     assert result.duration_s > 0
 
 
-def test_long_prompt_is_cut_on_the_left_and_counted(tiny_model, run_model, collect):
-    runner = run_model(f"hf:{tiny_model.folder}")
+def test_long_prompt_is_cut_on_the_left_and_counted(tiny_model, run_model, collect, plain):
+    import torch
+
+    model, tokenizer = plain.load(tiny_model.folder)
     long = "seven wizards watch it quietly " * 20
-    short, cut = collect(runner.generate([ask("x"), ask(long, max_new_tokens=90)]))
-    assert short.n_truncated == 0
-    assert cut.prompt_tokens == 96 - 90
-    assert cut.n_truncated > 0
+    ids = tokenizer(long)["input_ids"]
+    kept = torch.tensor([ids[-16:]])
+    out = model.generate(
+        kept, attention_mask=torch.ones_like(kept), max_new_tokens=80, do_sample=False
+    )
+    runner = run_model(f"hf:{tiny_model.folder}")
+    short, cut = collect(runner.generate([ask("x"), ask(long, max_new_tokens=80)]))
+    assert (short.n_truncated, cut.n_truncated) == (0, len(ids) - 16)
+    assert cut.prompt_tokens == 16
+    assert cut.text == tokenizer.decode(out[0, 16:], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,13 @@ def test_catalogue_lists_each_entry_with_weights_or_a_base():
         assert bool(entry.weights) != bool(entry.base and entry.adapter)
 
 
+@pytest.mark.parametrize("name", catalogue())
+def test_bundled_models_are_whole_and_their_adapters_fit(name: str):
+    spec = resolve(parse_model(f"zoo:{name}"))
+    assert spec.sha256
+    assert all(adapter.sha256 for adapter in spec.adapters)
+
+
 def test_resolved_spec_names_exact_bytes(llama):
     spec = resolve(parse_model(f"hf:{llama.folder}+lora:{llama.adapters['first']}"))
     assert spec.weights == str(llama.folder)
@@ -215,6 +222,22 @@ def test_hub_id_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ModelError, match="neither a folder nor to be had from") as caught:
         resolve(parse_model("hf:nobody/nothing"))
     assert "\n" not in str(caught.value)
+
+
+def test_hub_id_in_the_cache_is_pinned_to_its_commit(llama, monkeypatch, tmp_path: Path):
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--org--model"
+    shutil.copytree(llama.folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    spec = resolve(parse_model("hf:org/model"))
+    assert (spec.name, spec.weights, spec.revision) == ("model", "org/model", commit)
+    assert spec.sha256 == resolve(parse_model(f"hf:{llama.folder}")).sha256
+    assert resolve(spec) == spec
 
 
 def test_quantised_checkpoint_is_not_quantised_again(llama, tmp_path: Path):
