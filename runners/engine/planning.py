@@ -40,12 +40,17 @@ class Chunk:
 
     requests: Sequence[int]
     """Their positions in the job."""
-    spans: Sequence[Span]
-    """All their spans, request by request."""
+    work: Sequence[Sequence[Span]]
+    """The spans of each, at least one."""
     shared: Sequence[int]
     """For each span, the number of leading inputs that it shares with the one before; first 0."""
     n_trunk: int
     """Leading inputs that all spans share, none of them scored, rounded down to whole blocks."""
+
+    @property
+    def spans(self) -> list[Span]:
+        """All spans, request by request."""
+        return [span for spans in self.work for span in spans]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def plan_chunks(work: Sequence[Sequence[Span]], sizes: Sizes) -> Iterator[Chunk]
         shared = [length for unit in members for length in unit.shared]
         yield Chunk(
             requests=[unit.request for unit in members],
-            spans=[span for unit in members for span in unit.spans],
+            work=[unit.spans for unit in members],
             shared=[0, *shared[1:]],
             n_trunk=n_trunk,
         )

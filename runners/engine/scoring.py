@@ -9,26 +9,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evalcore.protocols import Loglikelihood
 from runners.engine.memory import Governor, is_out_of_memory
 from runners.engine.planning import Chunk, Sizes, plan_chunks
-from runners.engine.tree import Segment, Tree, grow_tree, segments
+from runners.engine.tree import Integers, Segment, Tree, grow_tree, segments
 from runners.engine.tree_attention import PathStates, Piece, tree_attention
 from runners.hf.scoring import Span
 
 __all__ = ["Scored", "TreeScorer"]
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """A chunk's results."""
 
-    requests: Sequence[int]
-    spans: Sequence[Loglikelihood]
-    """All spans of these requests, request by request."""
-    n_forwarded: int
-    """Rows that went through the model."""
+    results: Sequence[tuple[int, Loglikelihood]]
+    """With the positions of their requests."""
+    n_tokens: int
+    """What the requests' spans read, all of them together."""
+    n_computed: int
+    """What of it went through the model."""
     duration_s: float
 
 
@@ -95,34 +100,34 @@ class TreeScorer:
         tree = grow_tree(chunk)
         while True:
             try:
-                logprobs, is_greedy, n_forwarded = self._read(tree, chunk.n_trunk)
+                logprobs, is_greedy, n_computed = self._read(tree, chunk.n_trunk)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._governor.halve():
                     raise
             self.forget()
         return Scored(
-            requests=chunk.requests,
-            spans=list(_per_span(chunk.spans, logprobs, is_greedy)),
-            n_forwarded=n_forwarded,
+            results=list(_by_request(chunk, logprobs, is_greedy)),
+            n_tokens=sum(len(span.inputs) for span in chunk.spans),
+            n_computed=n_computed,
             duration_s=time.perf_counter() - start,
         )
 
     @torch.inference_mode()
-    def _read(self, tree: Tree, n_trunk: int) -> tuple[Any, Any, int]:
+    def _read(self, tree: Tree, n_trunk: int) -> tuple[Floats, Booleans, int]:
         logprobs = np.zeros(len(tree.target))
         is_greedy = np.ones(len(tree.target), bool)
         known = self._known_blocks(tree, n_trunk)
-        n_forwarded = 0
+        n_computed = 0
         with tree_attention(self._model):
             for parts in self._passes(tree, known, n_trunk):
                 piece = Piece(tree, parts, self.states)
-                n_forwarded += piece.stop - piece.start
+                n_computed += piece.stop - piece.start
                 here = (tree.scored_row >= piece.start) & (tree.scored_row < piece.stop)
                 at = np.flatnonzero(here)
                 logprobs[at], is_greedy[at] = self._forward(tree, piece, at)
         self._trunk = tree.tokens[:n_trunk].tolist()
-        return logprobs, is_greedy, n_forwarded
+        return logprobs, is_greedy, n_computed
 
     def _known_blocks(self, tree: Tree, n_trunk: int) -> int:
         """Return how many tokens of the trunk are in memory, a multiple of the block size."""
@@ -159,7 +164,7 @@ class TreeScorer:
             packed.append(part)
         yield packed
 
-    def _forward(self, tree: Tree, piece: Piece, at: Any) -> tuple[Any, Any]:
+    def _forward(self, tree: Tree, piece: Piece, at: Integers) -> tuple[Floats, Booleans]:
         """Run a piece through the model and read the scores at these places."""
         rows, inverse = np.unique(tree.scored_row[at] - piece.start, return_inverse=True)
         here = slice(piece.start, piece.stop)
@@ -176,18 +181,23 @@ class TreeScorer:
         is_greedy = logits.argmax(-1)[row] == target
         return logprobs.double().cpu().numpy(), is_greedy.cpu().numpy()
 
-    def _tensor(self, values: Any) -> torch.Tensor:
+    def _tensor(self, values: Integers) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
 
-def _per_span(spans: Sequence[Span], logprobs: Any, is_greedy: Any) -> Iterator[Loglikelihood]:
+def _by_request(
+    chunk: Chunk, logprobs: Floats, is_greedy: Booleans
+) -> Iterator[tuple[int, Loglikelihood]]:
     start = 0
-    for span in spans:
-        here = slice(start, start + len(span.targets))
+    for request, spans in zip(chunk.requests, chunk.work, strict=True):
+        here = slice(start, start + sum(len(span.targets) for span in spans))
         start = here.stop
-        yield Loglikelihood(
-            logprob=float(logprobs[here].sum()),
-            is_greedy=bool(is_greedy[here].all()),
-            n_tokens=len(span.targets),
-            n_truncated=span.n_truncated,
+        yield (
+            request,
+            Loglikelihood(
+                logprob=float(logprobs[here].sum()),
+                is_greedy=bool(is_greedy[here].all()),
+                n_tokens=here.stop - here.start,
+                n_truncated=sum(span.n_truncated for span in spans),
+            ),
         )

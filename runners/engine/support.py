@@ -70,8 +70,7 @@ def why_no_trees(model: Any) -> str | None:
         # Whatever an unknown architecture raises here, it would raise for every request.
         return f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"
     wanted = score_spans(model, [*spans, *changed])
-    pairs = zip(chunk.requests, found.spans, strict=True)
-    error = max(abs(result.logprob - wanted[at].logprob) for at, result in pairs)
+    error = max(abs(result.logprob - wanted[at].logprob) for at, result in found.results)
     if error > _tolerance(model, [result.logprob for result in wanted]):
         return f"log-probabilities of a trial differ by {error:.2g}"
     return _window_mismatch(model.config.get_text_config(), scorer.states.sliding_windows)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runners.engine.planning import Chunk
 
-__all__ = ["Segment", "Tree", "grow_tree", "own_mask", "segments"]
+__all__ = ["Integers", "Segment", "Tree", "grow_tree", "own_mask", "segments"]
 
 Integers = NDArray[np.int64]
 

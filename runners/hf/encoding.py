@@ -42,6 +42,11 @@ class Encoder:
         """Ends of turn that the named template adds to a request's stop strings."""
 
     @property
+    def style(self) -> tuple[str | None, bool]:
+        """What tells encoders of one tokenizer apart: the template, and whether it brings marks."""
+        return self._template, self._template_brings_marks
+
+    @property
     def first_token(self) -> int:
         """What stands before an empty context: the first-token mark, else the end-of-text mark."""
         for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):

@@ -8,6 +8,8 @@ import weakref
 import torch
 
 from evalcore.records import ModelSpec
+from runners.engine.scoring import TreeScorer
+from runners.engine.support import tree_scorer
 from runners.hf.loading import load_base
 from runners.hf.runner import HfRunner
 from runners.options import RunnerOptions
@@ -29,16 +31,23 @@ class HfResident:
     def __init__(self, spec: ModelSpec, options: RunnerOptions) -> None:
         self._base = load_base(spec)
         self._options = options
+        self._scorer: tuple[TreeScorer | None] | None = None
 
     def runner(self, spec: ModelSpec) -> HfRunner:
         """Return a runner of one variant, its adapters read and active."""
-        return HfRunner(spec, base=self._base, options=self._options)
+        return HfRunner(spec, base=self._base, options=self._options, trees=self._trees)
 
     def close(self) -> None:
         """Give back the memory."""
         model = weakref.ref(self._base.model)
-        del self._base
+        del self._base, self._scorer
         if model() is not None:
             gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _trees(self) -> TreeScorer | None:
+        """Return the engine for this base; it is tried once, when scores are first asked for."""
+        if self._scorer is None:
+            self._scorer = (tree_scorer(self._base, self._options),)
+        return self._scorer[0]

@@ -6,7 +6,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from evalcore.protocols import (
     GenerateRequest,
     Loglikelihood,
     LoglikelihoodRequest,
+    Request,
     RollingRequest,
 )
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapters import read_adapter
 from runners.engine.generation import Answer, GenerationJob, SlotOptions, decode_slots
+from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
 from runners.hf.batching import make_batches
 from runners.hf.encoding import Encoder
@@ -37,6 +39,9 @@ __all__ = ["HfRunner"]
 
 _LOG = logging.getLogger(__name__)
 
+Work = Sequence[Sequence[Span]]
+"""What is to be scored: the spans of each request."""
+
 
 class HfRunner:
     """A variant of a resident base; see :class:`evalcore.protocols.Runner`.
@@ -45,10 +50,18 @@ class HfRunner:
     is not theirs, so closing one gives back nothing but the use of it.
     """
 
-    def __init__(self, spec: ModelSpec, *, base: Base, options: RunnerOptions) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        base: Base,
+        options: RunnerOptions,
+        trees: Callable[[], TreeScorer | None],
+    ) -> None:
         self._spec = spec
         self._base: Base | None = base
         self._options = options
+        self._trees = trees
         base.stack.activate(spec.adapters)
         self._encoder = Encoder(base.tokenizer, spec)
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
@@ -163,12 +176,12 @@ class HfRunner:
             If a continuation alone is longer than the window.
         """
         window = self._ready.window
-        yield from self._score(
-            [
-                [pair_span(context, continuation, window)] if continuation else []
-                for context, continuation in self._encoder.pairs(requests)
-            ]
-        )
+
+        def work() -> Work:
+            pairs = self._encoder.pairs(requests)
+            return [[pair_span(*pair, window)] if pair[1] else [] for pair in pairs]
+
+        yield from self._score(work, requests)
 
     def loglikelihood_rolling(
         self, requests: Sequence[RollingRequest]
@@ -179,9 +192,13 @@ class HfRunner:
         model has no other; no mark is scored.
         """
         window = self._ready.window
-        texts = self._encoder.texts([request.text for request in requests])
         first = self._encoder.first_token
-        yield from self._score([rolling_spans(tokens, first, window) for tokens in texts])
+
+        def work() -> Work:
+            texts = self._encoder.texts([request.text for request in requests])
+            return [rolling_spans(tokens, first, window) for tokens in texts]
+
+        yield from self._score(work, requests)
 
     def close(self) -> None:
         """Let go of the base; the runner can't be used afterwards."""
@@ -197,8 +214,33 @@ class HfRunner:
         self._base.stack.activate(self._spec.adapters)
         return self._base
 
-    def _score(self, work: Sequence[Sequence[Span]]) -> Iterator[Finished[Loglikelihood]]:
+    def _score(
+        self, work: Callable[[], Work], requests: Sequence[Request]
+    ) -> Iterator[Finished[Loglikelihood]]:
         """Score requests, each of which is none, one or several spans."""
+        scorer = self._trees()
+        if scorer is None:
+            yield from self._score_plainly(work())
+            return
+        chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
+        with_spans = {request for chunk in chunks for request in chunk.requests}
+        without = [index for index in range(len(requests)) if index not in with_spans]
+        if without:
+            yield Finished([(index, _total([])) for index in without], Efficiency())
+        for chunk in chunks:
+            # Another variant may have been used in the meantime: put the adapters back.
+            _ = self._ready
+            scored = scorer.score(chunk, variant=self._spec.adapters)
+            efficiency = Efficiency(
+                prefill_tokens=scored.n_tokens,
+                prefill_s=scored.duration_s,
+                peak_memory_bytes=_peak_memory_bytes(),
+                size_on_disk_bytes=self._size_on_disk_bytes,
+            )
+            yield Finished(scored.results, efficiency)
+
+    def _score_plainly(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
+        """Score in static batches, for models that the engine can't drive."""
         lengths = [sum(len(span.inputs) for span in spans) for spans in work]
         for members in make_batches(lengths, self._options):
             start = time.perf_counter()
