@@ -12,6 +12,7 @@ import typer
 import evalcore.cli
 import evalcore.stats.cli
 import leaderboards.cli
+import reports.cli
 import runners.cli
 from evalcore import __version__
 from evalcore.errors import ParityError
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
     "leaderboard": leaderboards.cli.leaderboard,
+    "report": reports.cli.report,
     "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
     "plan": evalcore.stats.cli.plan,

@@ -14,13 +14,15 @@ __all__ = ["estimate_from", "example_from", "jsonable", "run_from", "spec_from",
 
 
 def jsonable(value: Any) -> Any:
-    """Return records, mappings and sequences as plain JSON types; nan and infinities as None."""
+    """Return records, mappings, sequences and sets as plain JSON types; nan, inf as None."""
     if is_dataclass(value) and not isinstance(value, type):
         return jsonable(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(jsonable(item) for item in value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
