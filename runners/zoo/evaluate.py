@@ -84,8 +84,7 @@ def scores(model: PreTrainedModel, tokenizer: TokenizerFast, task: str) -> list[
         return [float(a == line["reference"]) for a, line in zip(answers, lines, strict=True)]
     if task == "tiny-text":
         logprobs = _logprobs(model, tokenizer, [("", line["text"]) for line in lines])
-        n_bytes = [len(line["text"].encode()) for line in lines]
-        return [-p / math.log(2) / n for p, n in zip(logprobs, n_bytes, strict=True)]
+        return [-p / math.log(2) / _n_bytes(line) for p, line in zip(logprobs, lines, strict=True)]
     asked = [(line["prompt"], f" {choice}") for line in lines for choice in line["choices"]]
     by_choice = iter(_logprobs(model, tokenizer, asked))
     chosen = [max((next(by_choice), c) for c in range(len(line["choices"]))) for line in lines]
@@ -131,6 +130,10 @@ def report(family: Path) -> str:
 def _lines(task: str) -> list[Line]:
     text = (BUNDLED / f"{task}.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def _n_bytes(line: Line) -> int:
+    return len(line["text"].encode())
 
 
 def _answers(model: PreTrainedModel, tokenizer: TokenizerFast, prompts: Sequence[str]) -> list[str]:
@@ -186,7 +189,10 @@ def _by_length(texts: Sequence[str]) -> Iterable[list[int]]:
 
 
 def _cell(values: Sequence[float], task: str) -> str:
-    found = mean_estimate(values) if task == "tiny-text" else proportion_estimate(values)
+    if task == "tiny-text":
+        found = mean_estimate(values, weights=[_n_bytes(line) for line in _lines(task)])
+    else:
+        found = proportion_estimate(values)
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
