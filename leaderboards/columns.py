@@ -34,7 +34,7 @@ def make_column(
         runs=runs,
         pairs=pairs,
         tie_groups=letters(order, pairs),
-        best=not_worse(order, pairs),
+        best=not_worse(tuple(order), pairs),
     )
 
 

@@ -45,7 +45,7 @@ class Column:
     """Every two of its models, on the scale of the examples' values."""
     tie_groups: Mapping[str, str]
     """Letters by fingerprint; models that share one are not significantly different here."""
-    best: frozenset[str]
+    best: tuple[str, ...]
     """The best model's fingerprint, and those of all that are not significantly different."""
 
     @property
@@ -87,24 +87,24 @@ class Leaderboard:
         return tuple(standing for standing in self.standings if standing.rank is not None)
 
     @property
-    def leaders(self) -> frozenset[str]:
+    def leaders(self) -> tuple[str, ...]:
         """Fingerprints of the first model and of all that are not significantly different."""
-        return not_worse([standing.model.fingerprint for standing in self.ranked], self.pairs)
+        return not_worse(tuple(standing.model.fingerprint for standing in self.ranked), self.pairs)
 
     def pair(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models on the rating, by fingerprint; None if one has no rank."""
         return _find(self.pairs, model_a, model_b)
 
 
-def not_worse(order: Sequence[str], pairs: Sequence[Pair]) -> frozenset[str]:
+def not_worse(order: tuple[str, ...], pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Find the first of some models and those that don't differ from it significantly."""
-    differ = {
-        (pair.model_a, pair.model_b)
+    worse = {
+        fingerprint
         for pair in pairs
         if pair.significant and order[0] in (pair.model_a, pair.model_b)
+        for fingerprint in (pair.model_a, pair.model_b)
     }
-    worse = {fingerprint for two in differ for fingerprint in two if fingerprint != order[0]}
-    return frozenset(order) - worse
+    return order[:1] + tuple(item for item in order[1:] if item not in worse)
 
 
 def _find(pairs: tuple[Pair, ...], model_a: str, model_b: str) -> Pair | None:

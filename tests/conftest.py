@@ -49,6 +49,16 @@ def parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return run
 
 
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an MLflow database with its tables, which take seconds to make."""
+    from leaderboards.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @dataclass(frozen=True)
 class _Task:
     name: str
@@ -270,14 +280,14 @@ def make_adapter(base: Path, *, modules: Sequence[str], name: str = "", **config
 
 @pytest.fixture(scope="session")
 def run_model() -> Iterator[Callable[..., Runner]]:
-    """Open a model by its string and the sizes of batches; once, for all tests that ask for it."""
+    """Open a model by its string and options; once, for all tests that ask for it."""
     from runners import RunnerOptions, open_runners, parse_model
 
     with ExitStack() as opened:
 
         @cache
-        def run(text: str, **sizes: int) -> Runner:
-            runners = open_runners([parse_model(text)], options=RunnerOptions(**sizes))
+        def run(text: str, **options: int | str) -> Runner:
+            runners = open_runners([parse_model(text)], options=RunnerOptions(**options))
             return next(opened.enter_context(closing(runners)))
 
         yield run

@@ -25,14 +25,6 @@ GOOD = [1.0] * 70 + [0.0] * 30
 POOR = [1.0] * 10 + [0.0] * 90
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """Give an MLflow database with its tables, which take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @dataclass(frozen=True)
 class Mirror:
     store: Store
@@ -56,8 +48,8 @@ class Mirror:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, empty_database, add_results) -> Iterator[Mirror]:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
+def mirror(tmp_path: Path, empty_mlflow, add_results) -> Iterator[Mirror]:
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     with open_store(tmp_path / "out") as store:
         for name, values in (("a", GOOD), ("b", POOR)):
             for task in ("sums", "lists"):
