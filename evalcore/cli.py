@@ -181,11 +181,11 @@ def tasks(
     rows = [
         {
             "name": item.name,
-            "kind": item.definition.kind,
+            "kind": item.kind,
             "examples": len(item.examples),
             "primary_metric": item.primary_metric,
             "hash": item.hash,
-            "description": item.definition.description,
+            "description": item.description,
         }
         for item in loaded
     ]
@@ -212,7 +212,7 @@ def demo(
     from leaderboards.standings import standings
     from leaderboards.table import render
     from leaderboards.tracking import sync
-    from reports import write_report
+    from reports.html import write_report
 
     loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
     specs = _resolved(DEMO_MODELS)

@@ -53,6 +53,16 @@ class FileTask:
         return self.definition.name
 
     @property
+    def kind(self) -> str:
+        """What is asked."""
+        return self.definition.kind
+
+    @property
+    def description(self) -> str:
+        """What the task is about."""
+        return self.definition.description
+
+    @property
     def primary_metric(self) -> str:
         """The metric that the definition names first."""
         return self.metric_names[0]

@@ -11,6 +11,7 @@ from evalcore.metrics import TextMetric, text_metric
 from evalcore.records import Example
 from evalcore.tasks.definition import TaskDefinition, read_definition
 from evalcore.tasks.examples import LineTemplates, read_examples
+from evalcore.tasks.harness import PREFIX, HarnessTask, load_harness_task
 from evalcore.tasks.kinds import (
     CHOICE_METRICS,
     PERPLEXITY_METRICS,
@@ -32,13 +33,14 @@ def bundled_tasks() -> dict[str, Path]:
 
 def load_task(
     name_or_path: str, *, limit: int | None = None
-) -> ChoiceTask | GenerationTask | PerplexityTask:
+) -> ChoiceTask | GenerationTask | PerplexityTask | HarnessTask:
     """Load a task.
 
     Parameters
     ----------
     name_or_path
-        Name of a bundled task, or path of a task's YAML file.
+        Name of a bundled task, or path of a task's YAML file; behind ``lm_eval:`` the name or file
+        of a task of lm-evaluation-harness.
     limit
         Keep only the first so many examples; it becomes part of the task's hash.
 
@@ -47,6 +49,8 @@ def load_task(
     TaskError
         For an unknown name and for every mistake in the files.
     """
+    if name_or_path.startswith(PREFIX):
+        return load_harness_task(name_or_path.removeprefix(PREFIX), limit=limit)
     path = _find(name_or_path)
     definition = read_definition(path)
     templates = LineTemplates.compile(definition.template, definition.target, where=str(path))
@@ -64,7 +68,8 @@ def _find(name_or_path: str) -> Path:
     if path.is_file() or path.suffix in (".yaml", ".yml"):
         return path
     raise TaskError(
-        f"task must be a YAML file or one of {', '.join(bundled)}; got {name_or_path!r}"
+        f"task must be a YAML file, {PREFIX}NAME or one of {', '.join(bundled)}; "
+        f"got {name_or_path!r}"
     )
 
 
