@@ -16,6 +16,12 @@ def ask(prompt, **params):
     return GenerateRequest(prompt=prompt, params=SamplingParams(**{"max_new_tokens": 12} | params))
 
 
+@pytest.fixture(params=["auto", "plain"])
+def engine(request) -> str:
+    """In slots and in static batches."""
+    return request.param
+
+
 def texts(results):
     return [result.text for result in results]
 
@@ -37,7 +43,7 @@ def plain_greedy(model, tokenizer, prompt, n_new):
 
 @pytest.mark.parametrize("adapted", [False, True])
 def test_answers_equal_transformers_own_greedy_one_by_one(
-    tiny_model, run_model, collect, plain, adapted
+    tiny_model, run_model, engine, collect, plain, adapted
 ):
     string = f"hf:{tiny_model.folder}"
     model, tokenizer = plain.load(tiny_model.folder)
@@ -46,7 +52,9 @@ def test_answers_equal_transformers_own_greedy_one_by_one(
 
         string += f"+lora:{tiny_model.adapters['first']}"
         model = load_adapted(PeftModel, model, tiny_model.adapters["first"])
-    results = collect(run_model(string).generate([ask(prompt) for prompt in PROMPTS]))
+    results = collect(
+        run_model(string, engine=engine).generate([ask(prompt) for prompt in PROMPTS])
+    )
     assert texts(results) == [plain_greedy(model, tokenizer, prompt, 12) for prompt in PROMPTS]
 
 
@@ -57,17 +65,21 @@ def load_adapted(peft_model, model, adapter):
 
 
 @pytest.mark.parametrize("params", [{}, {"temperature": 1.0, "seed": 3}])
-def test_answers_do_not_depend_on_the_batch(tiny_model, run_model, collect, params):
+def test_answers_do_not_depend_on_the_batch(tiny_model, run_model, engine, collect, params):
     requests = [ask(prompt, **params) for prompt in PROMPTS]
-    together = collect(run_model(f"hf:{tiny_model.folder}").generate(requests))
-    alone = collect(run_model(f"hf:{tiny_model.folder}", batch_size=1).generate(requests))
+    together = collect(run_model(f"hf:{tiny_model.folder}", engine=engine).generate(requests))
+    alone = collect(
+        run_model(f"hf:{tiny_model.folder}", engine=engine, batch_size=1).generate(requests)
+    )
     assert texts(together) == texts(alone)
-    reversed_ = collect(run_model(f"hf:{tiny_model.folder}").generate(requests[::-1]))
+    reversed_ = collect(
+        run_model(f"hf:{tiny_model.folder}", engine=engine).generate(requests[::-1])
+    )
     assert texts(reversed_[::-1]) == texts(together)
 
 
-def test_sampled_answers_follow_the_seed(llama, run_model, collect):
-    runner = run_model(f"hf:{llama.folder}")
+def test_sampled_answers_follow_the_seed(llama, run_model, engine, collect):
+    runner = run_model(f"hf:{llama.folder}", engine=engine)
     requests = [ask("The", temperature=1.0, seed=seed) for seed in (1, 2, 1, 3)]
     first = texts(collect(runner.generate(requests)))
     assert first == texts(collect(runner.generate(requests)))
@@ -100,8 +112,8 @@ def test_top_p_keeps_the_likeliest_tokens(llama, run_model, collect):
     assert texts(collect(runner.generate(nucleus))) == greedy
 
 
-def test_answer_is_cut_at_the_first_stop_string(tiny_model, run_model, collect):
-    runner = run_model(f"hf:{tiny_model.folder}")
+def test_answer_is_cut_at_the_first_stop_string(tiny_model, run_model, engine, collect):
+    runner = run_model(f"hf:{tiny_model.folder}", engine=engine)
     (whole,) = collect(runner.generate([ask("The quick", max_new_tokens=30)]))
     assert len(whole.text) > 10
     late, early = whole.text[-3:], whole.text[4:7]
@@ -112,8 +124,8 @@ def test_answer_is_cut_at_the_first_stop_string(tiny_model, run_model, collect):
     assert stopped.completion_tokens < whole.completion_tokens
 
 
-def test_stop_string_ends_its_own_row_only(llama, run_model, collect):
-    runner = run_model(f"hf:{llama.folder}")
+def test_stop_string_ends_its_own_row_only(llama, run_model, engine, collect):
+    runner = run_model(f"hf:{llama.folder}", engine=engine)
     whole = texts(collect(runner.generate([ask(prompt) for prompt in PROMPTS])))
     stop = whole[0][2:4]
     cut = texts(collect(runner.generate([ask(prompt, stop=(stop,)) for prompt in PROMPTS])))

@@ -18,6 +18,12 @@ REQUESTS = [LoglikelihoodRequest(context=a, continuation=b) for a, b in PAIRS]
 TEXTS = ["The quick brown fox.", "", "seven wizards watch it quietly, " * 40, "x"]
 
 
+@pytest.fixture(params=["auto", "plain"])
+def engine(request) -> str:
+    """With and without sharing what requests have in common."""
+    return request.param
+
+
 def plain_rolling(model, tokenizer, text):
     """Score token after token, window by window."""
     import torch
@@ -34,8 +40,8 @@ def plain_rolling(model, tokenizer, text):
     return total, len(ids)
 
 
-def test_loglikelihoods_equal_a_plain_forward(tiny_model, run_model, collect, plain):
-    runner = run_model(f"hf:{tiny_model.folder}", batch_size=3)
+def test_loglikelihoods_equal_a_plain_forward(tiny_model, run_model, engine, collect, plain):
+    runner = run_model(f"hf:{tiny_model.folder}", engine=engine, batch_size=3)
     model = plain.load(tiny_model.folder)
     for result, (context, continuation) in zip(
         collect(runner.loglikelihood(REQUESTS)), PAIRS, strict=True
@@ -52,8 +58,8 @@ def test_context_longer_than_the_window_is_cut_and_counted(tiny_model, run_model
     assert long.n_truncated > 0
 
 
-def test_rolling_equals_a_naive_loop(tiny_model, run_model, collect, plain):
-    runner = run_model(f"hf:{tiny_model.folder}", batch_size=2)
+def test_rolling_equals_a_naive_loop(tiny_model, run_model, engine, collect, plain):
+    runner = run_model(f"hf:{tiny_model.folder}", engine=engine, batch_size=2)
     model = plain.load(tiny_model.folder)
     results = collect(runner.loglikelihood_rolling([RollingRequest(text=t) for t in TEXTS]))
     for result, text in zip(results, TEXTS, strict=True):
@@ -83,17 +89,19 @@ def test_same_call_gives_the_same_digits(llama, run_model, collect):
 
 
 @pytest.mark.parametrize("sizes", [{"batch_size": 1}, {"batch_tokens": 40}, {"batch_size": 64}])
-def test_other_batch_size_changes_rounding_only(tiny_model, run_model, collect, sizes):
-    usual = collect(run_model(f"hf:{tiny_model.folder}").loglikelihood(REQUESTS))
-    other = collect(run_model(f"hf:{tiny_model.folder}", **sizes).loglikelihood(REQUESTS))
+def test_other_batch_size_changes_rounding_only(tiny_model, run_model, engine, collect, sizes):
+    usual = collect(run_model(f"hf:{tiny_model.folder}", engine=engine).loglikelihood(REQUESTS))
+    other = collect(
+        run_model(f"hf:{tiny_model.folder}", engine=engine, **sizes).loglikelihood(REQUESTS)
+    )
     for a, b in zip(usual, other, strict=True):
         assert a.logprob == pytest.approx(b.logprob, abs=1e-4)
         assert a.is_greedy == b.is_greedy
 
 
 @pytest.mark.parametrize("n_done", [1, 2, 3])
-def test_rest_of_an_interrupted_job_gives_the_same_digits(llama, run_model, n_done):
-    runner = run_model(f"hf:{llama.folder}", batch_size=3, batch_tokens=120)
+def test_rest_of_an_interrupted_job_gives_the_same_digits(llama, run_model, engine, n_done):
+    runner = run_model(f"hf:{llama.folder}", engine=engine, batch_size=3, batch_tokens=120)
     requests = [RollingRequest(text=text * n) for text in TEXTS for n in (1, 2, 3)]
     whole = dict(p for batch in runner.loglikelihood_rolling(requests) for p in batch.results)
     done = dict(
