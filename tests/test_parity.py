@@ -125,7 +125,7 @@ def test_compare_prints_the_documented_keys(votes_file):
 
 def test_compare_says_that_simulated_votes_are_left_out(votes_file):
     result = run("x", "y", votes_file)
-    assert "left out 1 votes by simulated raters" in result.stderr
+    assert "votes left out: 1 by simulated raters" in result.stderr
     assert "100: 40 won, 10 tied, 50 lost" in result.stdout
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -14,12 +14,10 @@ from evalcore.errors import InputError
 from evalcore.records import RaterKind
 
 if TYPE_CHECKING:
-    from evalcore.records import Comparison, Estimate
+    from evalcore.records import Estimate
     from evalcore.stats.parity import ParityTest
     from evalcore.stats.planning import VoteModel
     from evalcore.stats.win_rate import WinRate
-    from evalcore.store import Store
-    from evalcore.votes import Votes
 
 __all__ = ["compare", "plan", "rate"]
 
@@ -81,6 +79,7 @@ def rate(
 ) -> None:
     """Rate models by votes: Bradley-Terry ratings, intervals and ranks."""
     from evalcore.stats.rating_report import RateRequest, rate_form, rating_table
+    from evalcore.stats.vote_source import load_votes
 
     request = RateRequest.checked(
         method=method,
@@ -118,9 +117,11 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two models: win rate, difference, parity within a margin, and a verdict."""
-    from evalcore.stats.parity import parity_test
+    from evalcore.stats.parity import check_test_settings, parity_test
+    from evalcore.stats.vote_source import load_votes
     from evalcore.stats.win_rate import PairVotes, win_rate
 
+    check_test_settings(margin, alpha)
     loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
     result = win_rate(PairVotes.from_votes(loaded, model_a, model_b), level=1.0 - alpha)
     test = parity_test(result, margin=margin, alpha=alpha)
@@ -180,47 +181,6 @@ def plan(
         print_json(form)
     else:
         _print_plan(form)
-
-
-def load_votes(
-    path: Path | None,
-    workspace: Path,
-    store_url: str | None,
-    *,
-    kinds: Sequence[RaterKind],
-    features: Sequence[str] = (),
-) -> Votes:
-    """Read votes of the kinds wanted from a file, or from the workspace if there is none."""
-    import numpy as np
-
-    from evalcore.store import open_store
-    from evalcore.votes import Votes, read_votes
-
-    if path is None:
-        with open_store(workspace, store_url) as opened:
-            return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
-    votes = read_votes(path, features=features)
-    if votes.rater_kind is None:
-        return votes
-    unwanted = [kind for kind in votes.rater_kind.names if kind not in kinds]
-    codes = [votes.rater_kind.names.index(kind) for kind in unwanted]
-    left_out = np.isin(votes.rater_kind.codes, codes)
-    if left_out.any():
-        n_left_out = int(left_out.sum())
-        print(f"left out {n_left_out} votes by {', '.join(unwanted)} raters", file=sys.stderr)
-    return votes.take(~left_out)
-
-
-def _named(store: Store, kinds: Sequence[RaterKind]) -> Iterator[Comparison]:
-    """Yield comparisons with the models' names in place of their fingerprints."""
-    from dataclasses import replace
-
-    names = {fingerprint: spec.name for fingerprint, spec in store.models().items()}
-    for comparison in store.comparisons(kinds=kinds):
-        first, second = comparison.model_a, comparison.model_b
-        yield replace(
-            comparison, model_a=names.get(first, first), model_b=names.get(second, second)
-        )
 
 
 def _kinds(raters: Sequence[str] | None) -> tuple[RaterKind, ...]:

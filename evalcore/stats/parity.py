@@ -8,7 +8,7 @@ from enum import StrEnum
 from evalcore.errors import InputError
 from evalcore.stats.win_rate import WinRate
 
-__all__ = ["ParityTest", "Verdict", "parity_test"]
+__all__ = ["ParityTest", "Verdict", "check_test_settings", "parity_test"]
 
 
 class Verdict(StrEnum):
@@ -86,9 +86,7 @@ def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -
     >>> test.words, round(test.p_difference, 3), round(test.smallest_margin, 4)
     ('different (worse) and at parity within ±0.05', 0.004, 0.0269)
     """
-    for name, value in (("margin", margin), ("alpha", alpha)):
-        if not 0.0 < value < 0.5:
-            raise InputError(f"{name} must lie between 0 and 0.5; got {value}")
+    check_test_settings(margin, alpha)
     counts = result.effective
     low, high = (end / 2.0 for end in counts.interval(1.0 - 2.0 * alpha, corrected=True))
     p_noninferior = counts.p_greater(-2.0 * margin)
@@ -107,6 +105,13 @@ def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -
             parity=p_parity < alpha,
         ),
     )
+
+
+def check_test_settings(margin: float, alpha: float) -> None:
+    """Raise :class:`~evalcore.errors.InputError` unless both lie in (0, 0.5)."""
+    for name, value in (("margin", margin), ("alpha", alpha)):
+        if not 0.0 < value < 0.5:
+            raise InputError(f"{name} must lie between 0 and 0.5; got {value}")
 
 
 def _verdict(*, different: bool, better: bool, parity: bool) -> Verdict:

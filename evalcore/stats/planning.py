@@ -10,6 +10,7 @@ from scipy import optimize, stats
 
 from evalcore.errors import InputError
 from evalcore.stats.clustering import ClusterVariance, crossed_variance
+from evalcore.stats.parity import check_test_settings
 
 __all__ = [
     "Study",
@@ -21,7 +22,7 @@ __all__ = [
     "votes_needed",
 ]
 
-_MOST = 10**9
+_MOST = 10**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +111,7 @@ def parity_power(
     >>> round(parity_power(Study(n_votes=857), VoteModel(), margin=0.05), 2)
     0.8
     """
-    for name, value in (("margin", margin), ("alpha", alpha)):
-        if not 0.0 < value < 0.5:
-            raise InputError(f"{name} must lie between 0 and 0.5; got {value}")
+    check_test_settings(margin, alpha)
     spread = expected_variance(study, votes)
     if spread.df <= 0.0:
         return 0.0

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from evalcore.errors import InputError
-from evalcore.stats.parity import Verdict
+from evalcore.stats.parity import Verdict, check_test_settings
 
 __all__ = [
     "ConfidenceSequence",
@@ -218,8 +218,7 @@ def first_decision(scores: ArrayLike, rule: StoppingRule) -> Decision:
     Decision
         The first verdict reached. Without votes: ``not enough votes`` and [0, 1].
     """
-    if not 0.0 < rule.margin < 0.5:
-        raise InputError(f"margin must lie between 0 and 0.5; got {rule.margin}")
+    check_test_settings(rule.margin, (1.0 - rule.level) / 2.0)
     sequence = _METHODS[rule.method](scores, rule)
     low, high = sequence.low, sequence.high
     needed = 0.0 if rule.stop_at_difference else rule.margin

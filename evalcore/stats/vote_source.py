@@ -1,0 +1,63 @@
+"""Votes for a command: from a file, or from the workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from evalcore.records import Comparison, RaterKind
+from evalcore.store import Store, open_store
+from evalcore.votes import Votes, read_votes
+
+__all__ = ["load_votes"]
+
+
+def load_votes(
+    path: Path | None,
+    workspace: Path,
+    store_url: str | None,
+    *,
+    kinds: Sequence[RaterKind],
+    features: Sequence[str] = (),
+) -> Votes:
+    """Read votes of the kinds wanted from a file, or from the workspace if there is none.
+
+    A file that does not say who voted is taken whole. Models in the workspace go by their names,
+    or by their fingerprints where several share a name: their votes must not be mixed. How many
+    votes are left out is said on stderr.
+
+    Raises
+    ------
+    VotesError
+        For a file that can't be used, and where no votes are left.
+    """
+    if path is None:
+        with open_store(workspace, store_url) as opened:
+            return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
+    votes = read_votes(path, features=features)
+    if votes.rater_kind is None:
+        return votes
+    unwanted = [kind for kind in votes.rater_kind.names if kind not in kinds]
+    codes = [votes.rater_kind.names.index(kind) for kind in unwanted]
+    left_out = np.isin(votes.rater_kind.codes, codes)
+    if left_out.any():
+        n_left_out, by = int(left_out.sum()), ", ".join(unwanted)
+        print(f"votes left out: {n_left_out} by {by} raters", file=sys.stderr)
+    return votes.take(~left_out)
+
+
+def _named(store: Store, kinds: Sequence[RaterKind]) -> Iterator[Comparison]:
+    """Yield comparisons with the models' names in place of their fingerprints."""
+    models = store.models()
+    uses = Counter(spec.name for spec in models.values())
+    names = {key: spec.name for key, spec in models.items() if uses[spec.name] == 1}
+    for comparison in store.comparisons(kinds=kinds):
+        first, second = comparison.model_a, comparison.model_b
+        yield replace(
+            comparison, model_a=names.get(first, first), model_b=names.get(second, second)
+        )
