@@ -23,8 +23,9 @@ def quantization_config(quantization: str | None, dtype: torch.dtype) -> Any:
     ``int8`` is LLM.int8 (Dettmers et al. 2022), ``nf4`` NormalFloat with double quantisation
     (Dettmers et al. 2023) that computes in `dtype`.
 
-    A model in nf4 must never be merged with an adapter, saved or moved once it has run: on CPUs
-    with AVX512-BF16 its weights are laid out anew by then, and the result is silently wrong.
+    A model in nf4 must never be merged with an adapter, saved, moved or asked for its state once it
+    has run: on CPUs with AVX512-BF16 its weights are laid out anew by then, and the result, or the
+    model itself, is silently wrong.
     """
     match quantization:
         case None:
@@ -69,7 +70,7 @@ def why_not(quantization: str, device: str) -> str | None:
     except Exception as problem:
         # Whatever stops the library here would stop a model: a missing one, a build for another
         # CUDA, an unsupported processor.
-        return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0]}"
+        return " ".join(f"{type(problem).__name__}: {problem}".split())
     return None if error < 0.2 else f"a layer's output is off by {error:.0%}"
 
 
