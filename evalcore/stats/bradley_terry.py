@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 from evalcore.stats.counts import Counts
 from evalcore.stats.newton import Quadratic, laplacian, maximise
@@ -59,21 +59,23 @@ def fit_bradley_terry(counts: Counts, *, start: NDArray[np.float64] | None = Non
     eq. 3.
     """
     n_models = len(counts.models)
-    won = counts.wins + counts.ties / 2
     battles = counts.battles
-    scores = won.sum(axis=1)
+    scores = counts.wins.sum(axis=1) + counts.ties.sum(axis=1) / 2
 
     def evaluate(strengths: NDArray[np.float64]) -> Quadratic:
-        differences = strengths[:, None] - strengths
-        expected = expit(differences)
+        odds = np.exp(strengths)  # σ(θ_i − θ_j) as e_i / (e_i + e_j): m exponentials, not m²
+        sums = odds[:, None] + odds
+        expected = odds[:, None] / sums
+        shares = battles * expected
         return Quadratic(
-            value=float(np.vdot(won, log_expit(differences))),
-            gradient=scores - np.einsum("ij,ij->i", battles, expected),
-            information=laplacian(battles * expected * expected.T),
+            value=float(scores @ strengths - np.vdot(battles, np.log(sums)) / 2),
+            gradient=scores - shares.sum(axis=1),
+            information=laplacian(shares * expected.T),
         )
 
     first = np.zeros(n_models) if start is None else start
-    top = maximise(evaluate, first, n_models=n_models)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a step too far, which is halved
+        top = maximise(evaluate, first, n_models=n_models)
     expected = expit(top.point[:, None] - top.point)
     return PairFit(
         strengths=top.point,

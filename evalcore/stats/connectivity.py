@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import connected_components
 
 from evalcore.stats.counts import Counts
 
@@ -54,10 +54,13 @@ def connectivity(counts: Counts, anchor: int | None = None) -> Connectivity:
     -------
     Connectivity
     """
-    beat = csr_array((counts.wins + counts.ties > 0).astype(np.int8))
+    beat = counts.wins + counts.ties > 0
+    if _reached(beat, 0).all() and _reached(beat.T, 0).all():
+        return _everyone(len(beat))
     votes = counts.votes_per_model
-    component = connected_components(beat, connection="weak")[1]
-    strong = connected_components(beat, connection="strong")[1]
+    graph = csr_array(beat.astype(np.int8))
+    component = connected_components(graph, connection="weak")[1]
+    strong = connected_components(graph, connection="strong")[1]
     if anchor is None:
         biggest = component == _largest(component, votes)
         group = _largest(np.where(biggest, strong, -1), votes)
@@ -65,7 +68,7 @@ def connectivity(counts: Counts, anchor: int | None = None) -> Connectivity:
         group = int(strong[anchor])
     core = np.flatnonzero(strong == group)
     from_core = _reached(beat, int(core[0]))
-    to_core = _reached(csr_array(beat.T), int(core[0]))
+    to_core = _reached(beat.T, int(core[0]))
     labels = sorted(set(component.tolist()), key=lambda label: -np.sum(component == label))
     return Connectivity(
         components=tuple(tuple(np.flatnonzero(component == k).tolist()) for k in labels),
@@ -83,7 +86,19 @@ def _largest(labels: NDArray[np.int32], votes: NDArray[np.float64]) -> int:
     return max(found, key=lambda label: sizes[label])
 
 
-def _reached(beat: csr_array, start: int) -> NDArray[np.bool_]:
-    mask = np.zeros(beat.shape[0], dtype=bool)
-    mask[breadth_first_order(beat, start, return_predecessors=False)] = True
-    return mask
+def _everyone(n_models: int) -> Connectivity:
+    none = np.empty(0, np.intp)
+    core = np.arange(n_models)
+    return Connectivity(
+        components=(tuple(range(n_models)),), core=core, above=none, below=none, apart=none
+    )
+
+
+def _reached(beat: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+    """Models that can be reached from one along ``beat``, ``(m,)``."""
+    reached = np.zeros(len(beat), dtype=bool)
+    new = np.arange(len(beat)) == start
+    while new.any():
+        reached |= new
+        new = beat[new].any(axis=0) & ~reached
+    return reached

@@ -71,7 +71,9 @@ class Counts:
         return self._plus(ties=[(a, b), (b, a)])
 
     def take(self, models: NDArray[np.intp]) -> Counts:
-        """Keep the votes among some models, given by their positions."""
+        """Keep the votes among some models, given by their positions in order."""
+        if len(models) == len(self.models):
+            return self
         rows = np.ix_(models, models)
         return Counts(
             models=tuple(self.models[int(i)] for i in models),

@@ -59,7 +59,7 @@ def vote_covariance(fit: PairFit, counts: Counts) -> Covariance:
     bread = fit.inverse_information
     weight = _shrunk(fit, counts)
     n_each = [counts.win_squares, counts.win_squares.T, counts.tie_squares]
-    squares = sum(n * r**2 for n, r in zip(n_each, fit.residuals[:3], strict=True)) * weight
+    squares = sum(n * r * r for n, r in zip(n_each, fit.residuals[:3], strict=True)) * weight
     meat = laplacian(squares)
     if fit.tie_residuals is not None:
         pairs = list(zip(n_each, fit.residuals[:3], fit.tie_residuals[:3], strict=True))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotri
 
 from evalcore.errors import InputError
 
@@ -52,20 +53,25 @@ def maximise(
     Raises
     ------
     InputError
-        If there is no convergence, as with weights that differ by many orders of magnitude.
+        If the votes don't determine the parameters, as with a feature that goes with the models,
+        or numerically, as with weights that differ by many orders of magnitude.
     """
     point = start.copy()
     point[:n_models] -= point[:n_models].mean()
     here = evaluate(point)
     for _ in range(_MAX_ITERATIONS):
-        inverse = _Inverse(here.information, n_models)
-        step = inverse.solve(here.gradient)
-        if not np.isfinite(step).all():
+        try:
+            inverse = _Inverse(here.information, n_models)
+        except (LinAlgError, ValueError):  # not positive definite, or not finite
             break
+        step = inverse.solve(here.gradient)
         if np.abs(step).max() < _LAST_STEP:
             return Maximum(point=point + step, inverse_information=inverse.matrix())
         point, here = _climb(evaluate, point, here, step=step)
-    raise InputError(f"ratings do not converge in {_MAX_ITERATIONS} steps; check the weights")
+    raise InputError(
+        "votes must determine the ratings; they do not converge "
+        "(weights far apart, or features that go with the models)"
+    )
 
 
 def laplacian(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,7 +89,7 @@ class _Inverse:
         self._null[:n_models] = 1.0 / np.sqrt(n_models)
         scale = float(np.diagonal(information)[:n_models].mean()) or 1.0
         filled = information + scale * np.outer(self._null, self._null)
-        self._factor = cho_factor(filled)
+        self._factor = cho_factor(filled)  # upper triangle
         self._scale = scale
 
     def solve(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,7 +97,9 @@ class _Inverse:
         return solved - self._null * (self._null @ solved)
 
     def matrix(self) -> NDArray[np.float64]:
-        inverse: NDArray[np.float64] = cho_solve(self._factor, np.eye(len(self._null)))
+        triangle, _ = dpotri(self._factor[0], lower=self._factor[1])
+        upper = np.triu(triangle)
+        inverse: NDArray[np.float64] = upper + np.triu(upper, 1).T
         return inverse - np.outer(self._null, self._null) / self._scale
 
 
