@@ -15,6 +15,7 @@ from evalcore.errors import InputError
 __all__ = ["Maximum", "Quadratic", "laplacian", "maximise"]
 
 _MAX_ITERATIONS = 100
+_MOST_INFLATION = 1e10  # of a variance by the other parameters; rounding is all that is left of it
 _LAST_STEP = 1e-6  # convergence is quadratic: after a step this small the error is about 1e-12
 
 
@@ -66,7 +67,11 @@ def maximise(
             break
         step = inverse.solve(here.gradient)
         if np.abs(step).max() < _LAST_STEP:
-            return Maximum(point=point + step, inverse_information=inverse.matrix())
+            matrix = inverse.matrix()
+            inflation = np.diagonal(matrix) * np.diagonal(here.information)
+            if inflation.max() > _MOST_INFLATION:
+                break
+            return Maximum(point=point + step, inverse_information=matrix)
         point, here = _climb(evaluate, point, here, step=step)
     raise InputError(
         "votes must determine the ratings; they do not converge "
