@@ -77,11 +77,14 @@ class RollingRequest:
     """Ask how likely a text is, each token given all before it that fit the window."""
 
     text: str
+    scores_marks: bool = False
+    """Whether marks that the tokenizer puts in front, such as ``<s>``, are scored with the text, as
+    lm-evaluation-harness does."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
-        return content_hash(["rolling", self.text])
+        return content_hash(["rolling", self.text, *(["marks"] if self.scores_marks else [])])
 
 
 Request = GenerateRequest | LoglikelihoodRequest | RollingRequest

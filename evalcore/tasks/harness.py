@@ -358,7 +358,7 @@ def _request(instance: Any, repeat: int) -> Request:
             context, continuation = instance.args
             return LoglikelihoodRequest(context=context, continuation=continuation)
         case "loglikelihood_rolling":
-            return RollingRequest(text=instance.args[0])
+            return RollingRequest(text=instance.args[0], scores_marks=True)
         case _:
             prompt, settings = instance.args
             return GenerateRequest(prompt=prompt, params=sampling_params(settings, seed=repeat))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import ModelError
-from evalcore.protocols import LoglikelihoodRequest, Prompt
+from evalcore.protocols import LoglikelihoodRequest, Prompt, RollingRequest
 from evalcore.records import Message, ModelSpec
 from runners.chat_templates import CHAT_TEMPLATES
 from runners.checkpoints import read_json
@@ -94,6 +94,14 @@ class Encoder:
             cut = len(context) if len(context) < len(whole) else _common_length(context, whole)
             pairs.append((marks[i] + whole[:cut] or [self.first_token], whole[cut:]))
         return pairs
+
+    def rolling(self, requests: Sequence[RollingRequest]) -> list[list[int]]:
+        """Tokenise whole texts, with the marks in front only where those are scored too."""
+        tokens = self.texts([request.text for request in requests])
+        return [
+            [*(self._marks if request.scores_marks else []), *ids]
+            for request, ids in zip(requests, tokens, strict=True)
+        ]
 
     def texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenise texts with no marks at all."""

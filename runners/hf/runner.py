@@ -189,13 +189,13 @@ class HfRunner:
         """Log-probability of each whole text, in disjoint windows with as much context as fits.
 
         The first window begins with the first-token mark, or with the end-of-text mark where a
-        model has no other; no mark is scored.
+        model has no other; that one is not scored.
         """
         window = self._ready.window
         first = self._encoder.first_token
 
         def work() -> Work:
-            texts = self._encoder.texts([request.text for request in requests])
+            texts = self._encoder.rolling(requests)
             return [rolling_spans(tokens, first, window) for tokens in texts]
 
         yield from self._score(work, requests)
