@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from evalcore.records import Standing
-from leaderboards.numbers import NOTHING, decimals, number, with_interval
+from leaderboards.numbers import NOTHING, column_decimals, decimals, number, with_interval
 from leaderboards.records import Column, Leaderboard
 
 __all__ = ["LEGEND", "Cells", "cells"]
@@ -73,7 +73,7 @@ def _rank(standing: Standing) -> str:
 
 
 def _column(column: Column, leaderboard: Leaderboard) -> tuple[tuple[str, str], list[str]]:
-    places = decimals(run.estimates[column.metric] for run in column.runs.values())
+    places = column_decimals(column)
     texts = []
     for standing in leaderboard.standings:
         fingerprint = standing.model.fingerprint

@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from statistics import NormalDist, median
 
 from evalcore.records import Estimate
+from leaderboards.records import Column
 
-__all__ = ["decimals", "number", "p_value", "signed", "standard_error", "with_interval"]
+__all__ = [
+    "column_decimals",
+    "decimals",
+    "number",
+    "p_value",
+    "signed",
+    "standard_error",
+    "with_interval",
+]
 
 NOTHING = "–"
 
@@ -44,6 +53,11 @@ def decimals(estimates: Iterable[Estimate]) -> int:
     leading = median(known) / 10.0**exponent
     digits = 2 if leading < 3.55 or leading >= 9.5 else 1
     return min(6, max(0, digits - 1 - exponent - (leading >= 9.5)))
+
+
+def column_decimals(column: Column) -> int:
+    """Count the decimals of a task's column, for its values and their differences."""
+    return decimals(run.estimates[column.metric] for run in column.runs.values())
 
 
 def number(value: float, places: int) -> str:

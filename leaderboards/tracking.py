@@ -200,7 +200,7 @@ def _logged_models(
         token = page.token
         if not token:
             break
-    for standing in leaderboard.standings:
+    for standing in reversed(leaderboard.standings):  # MLflow lists the newest first
         spec = standing.model
         if spec.fingerprint not in found:
             logged = client.create_logged_model(

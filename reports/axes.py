@@ -48,10 +48,12 @@ def linear_axis(values: Sequence[float], *, n_ticks: int = 5) -> Axis:
 
 
 def log_axis(values: Sequence[float]) -> Axis:
-    """Make a logarithmic axis for positive values, with some room and ticks at 1, 2, 5 · 10ᵏ."""
+    """Make a logarithmic axis for positive values, with some room and round ticks."""
     low, high = min(values) / 1.3, max(values) * 1.3
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if len(powers) <= 4 else (1,)
     candidates = [factor * 10.0**power for power in powers for factor in factors]
+    if sum(low <= tick <= high for tick in candidates) < 3:  # too narrow for powers
+        candidates = list(linear_axis([low, high]).ticks)
     ticks = tuple(tick for tick in candidates if low <= tick <= high)
     return Axis(low=low, high=high, ticks=ticks, logarithmic=True)

@@ -26,6 +26,7 @@ class Shown:
     task: str
     metric: str
     prompt: str
+    choices: tuple[str, ...]
     references: tuple[str, ...]
     answer_a: str | None
     answer_b: str | None
@@ -115,6 +116,7 @@ def _shown(column: Column, a: Sample, b: Sample) -> Shown:
         task=column.task,
         metric=column.metric,
         prompt=_cut(prompt_text(a.example)),
+        choices=tuple(_cut(choice) for choice in a.example.choices),
         references=tuple(_cut(reference) for reference in a.example.references[:3]),
         answer_a=None if a.answer is None else _cut(a.answer),
         answer_b=None if b.answer is None else _cut(b.answer),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evalcore.records import ModelSpec, Standing
-from leaderboards.numbers import decimals
 from leaderboards.records import Column, Leaderboard
 
 __all__ = ["Effect", "EffectCell", "effects", "reference_of"]
@@ -22,8 +21,6 @@ class EffectCell:
 
     difference: float
     """Variant minus reference."""
-    places: int
-    """Decimals that it deserves."""
     significant: bool
     is_better: bool
     """Whether the variant has the better value."""
@@ -98,7 +95,6 @@ def _cell(column: Column, variant: Standing, reference: Standing) -> EffectCell 
         return None
     return EffectCell(
         difference=difference,
-        places=decimals([pair.paired.difference if column.in_rating else after]),
         significant=pair.significant,
         is_better=(difference > 0) == column.higher_is_better,
         strength=0.0,

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from evalcore.records import Standing, utc_now
 from evalcore.store import Store
-from leaderboards.numbers import decimals, number, p_value, signed, with_interval
-from leaderboards.records import Column, Leaderboard
+from leaderboards.numbers import column_decimals, decimals, number, p_value, signed, with_interval
+from leaderboards.records import Leaderboard
 from leaderboards.words import summary
 from reports.contests import contests
 from reports.effects import effects
@@ -64,7 +64,7 @@ def html_report(leaderboard: Leaderboard, store: Store) -> str:
         board=leaderboard,
         summary=summary(leaderboard),
         places=decimals(standing.rating for standing in leaderboard.ranked),
-        column_places={column.key: _places(column) for column in leaderboard.columns},
+        column_places={column.key: column_decimals(column) for column in leaderboard.columns},
         shows_speed=_any_speed(leaderboard.standings),
         plot=interval_plot(leaderboard),
         effects={
@@ -84,10 +84,6 @@ def html_report(leaderboard: Leaderboard, store: Store) -> str:
 def _breakable(name: str) -> Markup:
     """Escape a name, and let a line end before each adapter in it."""
     return Markup("<wbr>+").join(name.split("+"))
-
-
-def _places(column: Column) -> int:
-    return decimals(run.estimates[column.metric] for run in column.runs.values())
 
 
 def _any_speed(standings: tuple[Standing, ...]) -> bool:

@@ -6,7 +6,7 @@ import textwrap
 
 from evalcore.records import utc_now
 from leaderboards.markdown import leaderboard_markdown, plain
-from leaderboards.numbers import signed
+from leaderboards.numbers import column_decimals, signed
 from leaderboards.records import Leaderboard
 from reports.effects import Effect, effects
 from reports.provenance import commands, environments, model_sources, task_sources
@@ -33,22 +33,23 @@ def _effects(leaderboard: Leaderboard) -> list[str]:
     found = effects(leaderboard)
     if not found:
         return []
+    places = [column_decimals(column) for column in leaderboard.columns]
     headings = ["Variant", "Against", *(column.key for column in leaderboard.columns)]
     lines = [
         "## What adapters and precision change\n",
         _row(headings),
         _row([":--", ":--", *("--:" for _column in leaderboard.columns)]),
-        *(_row(_effect_cells(effect)) for effect in found),
+        *(_row(_effect_cells(effect, places)) for effect in found),
         "",
         r"Change of each metric; \* significant after correction for all pairs of models." + "\n",
     ]
     return ["\n".join(lines)]
 
 
-def _effect_cells(effect: Effect) -> list[str]:
+def _effect_cells(effect: Effect, places: list[int]) -> list[str]:
     changes = [
-        "–" if cell is None else signed(cell.difference, cell.places) + "*" * cell.significant
-        for cell in effect.cells
+        "–" if cell is None else signed(cell.difference, digits) + "*" * cell.significant
+        for cell, digits in zip(effect.cells, places, strict=True)
     ]
     return [effect.variant.model.name, effect.reference.model.name, *changes]
 

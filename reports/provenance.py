@@ -73,7 +73,10 @@ def environments(leaderboard: Leaderboard) -> list[tuple[dict[str, str], int]]:
     """List the distinct environments of the runs, each with the number of its runs."""
     counts: dict[tuple[tuple[str, str], ...], int] = {}
     for run in _runs(leaderboard):
-        key = (("parity", run.code_version), *sorted(run.environment.items()))
+        key = (
+            ("parity-eval", run.code_version.removeprefix("parity-eval ")),
+            *sorted(run.environment.items()),
+        )
         counts[key] = counts.get(key, 0) + 1
     return [(dict(key), count) for key, count in counts.items()]
 
