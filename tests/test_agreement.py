@@ -16,6 +16,7 @@ from evalcore.stats.agreement import (
     raw_agreement,
 )
 from evalcore.stats.dawid_skene import dawid_skene
+from evalcore.stats.intervals import share_interval
 from evalcore.votes import Votes
 
 WINNERS = ["model_a", "model_b", "tie"]
@@ -117,6 +118,15 @@ def test_kappa_intervals_cover(accuracy):
         hits.append([e.low <= truth <= e.high for e in (pair, three)])
     assert np.all(np.mean(hits, axis=0) >= 0.925)
     assert np.all(np.mean(hits, axis=0) <= 0.975)
+
+
+def test_kappa_interval_is_made_of_leaving_out_each_unit():
+    first, second = np.array(list("aabbabab")), np.array(list("aabbabba"))
+    estimate = cohen_kappa(first, second)
+    without = [cohen_kappa(np.delete(first, i), np.delete(second, i)).value for i in range(8)]
+    variance = 7 / 8 * np.sum((np.array(without) - np.mean(without)) ** 2)
+    low, high = share_interval((1 + estimate.value) / 2, variance / 4, df=7)
+    assert (estimate.low, estimate.high) == pytest.approx((2 * low - 1, 2 * high - 1))
 
 
 def test_perfect_agreement_still_has_a_width():

@@ -55,6 +55,10 @@ def test_estimate_equals_the_formula():
     every = np.concatenate([data.judge, data.judge_alone])
     covariance = np.cov(data.human, data.judge)[0, 1]
     assert result.tuning == pytest.approx(covariance / (1.25 * every.var(ddof=1)))
+    residual = (data.human - result.tuning * data.judge).var(ddof=1)
+    variance = residual / 50 * 49 / 48 + result.tuning**2 / 50**2
+    variance += result.tuning**2 * data.judge_alone.var(ddof=1) / 200
+    assert result.votes_saved == pytest.approx(1 - variance / (data.human.var(ddof=1) / 50))
 
 
 @pytest.mark.parametrize("alone", [[], [0.5] * 100])

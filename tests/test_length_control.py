@@ -12,8 +12,8 @@ from evalcore.stats.length_control import (
 )
 
 
-def study(rng, n, *, effect=0.7, model=-0.5):
-    length, difficulty = np.tanh(rng.normal(0.5, 1, n)), rng.normal(0, 0.8, n)
+def study(rng, n, *, effect=0.7, model=-0.5, difficulty_sd=0.8):
+    length, difficulty = np.tanh(rng.normal(0.5, 1, n)), rng.normal(0, difficulty_sd, n)
     probability = special.expit(effect * length + difficulty + model)
     preferences = (rng.random(n) < probability).astype(float)
     return LengthData(preferences=preferences, tanh_length=length, difficulty=difficulty)
@@ -52,12 +52,13 @@ def test_regularising_rows_count_by_their_weight():
     assert effects[0] == pytest.approx(length_controlled_win_rate(data).length_effect)
 
 
-@pytest.mark.parametrize("model", [0.0, -2.5])
-def test_interval_covers_the_rate_at_equal_length(model):
+@pytest.mark.parametrize(("model", "difficulty_sd"), [(0.0, 3.0), (-2.5, 0.8)])
+def test_interval_covers_the_rate_at_equal_length(model, difficulty_sd):
     rng, hits = np.random.default_rng(36), []
-    truth = special.expit(rng.normal(0, 0.8, 400_000) + model).mean()
+    truth = special.expit(rng.normal(0, difficulty_sd, 400_000) + model).mean()
     for _ in range(400):
-        estimate = length_controlled_win_rate(study(rng, 250, model=model)).estimate
+        data = study(rng, 250, model=model, difficulty_sd=difficulty_sd)
+        estimate = length_controlled_win_rate(data).estimate
         hits.append(estimate.low <= truth <= estimate.high)
     assert 0.925 <= np.mean(hits) <= 0.975
 

@@ -115,6 +115,13 @@ def test_stratified_difference_covers_and_holds_its_level():
     assert np.mean(rejected) <= 0.075
 
 
+def test_task_without_differences_counts_as_uncertain():
+    same = ([1.0] * 20, [1.0] * 20, None)
+    difference = stratified_difference([same]).difference
+    assert difference.low == -difference.high
+    assert 0.05 < difference.high < 0.2
+
+
 @pytest.mark.parametrize("tasks", [[], [([], [], None)]])
 def test_stratified_difference_of_nothing_is_nan(tasks):
     result = stratified_difference(tasks)
