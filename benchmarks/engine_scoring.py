@@ -19,9 +19,7 @@ from runners.hf.scoring import Span, pair_span, rolling_spans
 __all__ = ["harness_model", "scoring_contests"]
 
 Requests = Sequence[LoglikelihoodRequest] | Sequence[RollingRequest]
-_BATCH_SIZES = ("1", "8", "32", "auto")
-_MOST_BATCHED = 32
-"""Largest batch that the harness's automatic choice may take: its trial uses whole windows."""
+_BATCH_SIZES = ("1", "8", "32")
 
 
 def scoring_contests(runner: Runner, folder: Path, device: str) -> list[Callable[[], Contest]]:
@@ -37,26 +35,31 @@ def scoring_contests(runner: Runner, folder: Path, device: str) -> list[Callable
         Of both.
     """
     harness = harness_model(folder, device)
-    return [lambda workload=workload: _contest(workload, runner, harness) for workload in SCORING]
+    # On a CPU, its automatic choice is the largest that main memory holds, of those up to 32 the
+    # last, after a trial on whole windows that takes longer than the work.
+    sizes = _BATCH_SIZES if device == "cpu" else (*_BATCH_SIZES, "auto")
+    return [
+        lambda workload=workload: _contest(workload, runner, harness, sizes) for workload in SCORING
+    ]
 
 
 def harness_model(folder: Path, device: str) -> Any:
     """Load a model as lm-evaluation-harness does."""
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(
-        pretrained=str(folder), dtype="float32", device=device, max_batch_size=_MOST_BATCHED
-    )
+    return HFLM(pretrained=str(folder), dtype="float32", device=device)
 
 
-def _contest(workload: ScoringWorkload, runner: Runner, harness: Any) -> Contest:
+def _contest(
+    workload: ScoringWorkload, runner: Runner, harness: Any, sizes: Sequence[str]
+) -> Contest:
     requests = workload.make()
     some = requests[: max(8, len(requests) // 6)]
     return Contest(
         name=workload.name,
         ours=lambda: _ours(runner, requests),
-        theirs={f"batch {size}": _theirs(harness, requests, size) for size in _BATCH_SIZES},
-        trials={f"batch {size}": _theirs(harness, some, size) for size in _BATCH_SIZES},
+        theirs={f"batch {size}": _theirs(harness, requests, size) for size in sizes},
+        trials={f"batch {size}": _theirs(harness, some, size) for size in sizes},
         differences=lambda ours, theirs: _differences(requests, ours, theirs),
         flops=_least_flops(harness.model.config, _spans(requests, harness)),
         least_ratio=workload.least_ratio,
