@@ -15,7 +15,6 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from evalcore.stats.bradley_terry import fit_bradley_terry
 from evalcore.stats.counts import Counts
