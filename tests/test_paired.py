@@ -74,6 +74,14 @@ def test_paired_difference_of_equal_answers_has_a_width():
     assert result.difference.low < 0.0 < result.difference.high < 0.1
 
 
+def test_infinite_scores_are_compared_by_sign():
+    impossible = [-math.inf] * 6
+    result = paired_difference(impossible, [-1.0] * 5 + [-math.inf])
+    assert (result.losses, result.ties, result.p_value) == (5, 1, mcnemar_exact(0, 5))
+    assert (result.difference.value, result.difference.high) == (-math.inf, math.inf)
+    assert stratified_difference([(impossible, [-1.0] * 6, None)]).p_value == mcnemar_exact(0, 6)
+
+
 def test_paired_difference_by_groups_flips_groups():
     first = np.repeat([1.0, 0.0], [12, 4])
     result = paired_difference(first, np.zeros(16), groups=np.repeat(range(4), 4))

@@ -44,7 +44,7 @@ def cluster_variance(
     Parameters
     ----------
     values
-        Finite observations, shape (n,).
+        Observations, shape (n,); with an infinite one the variance is nan.
     weights
         Non-negative weights, shape (n,); equal if not given.
     groupings
@@ -77,7 +77,8 @@ def cluster_variance(
     if len(groupings) > 2:
         raise InputError(f"groupings must be at most two; got {len(groupings)}")
     share = weight / total
-    error = share * (observed - share @ observed)
+    with np.errstate(invalid="ignore"):
+        error = share * (observed - share @ observed)
     codes = [group_codes(labels) for labels in groupings]
     ways = [_jackknife(_sums(c, error), _sums(c, share)) for c in codes]
     if not ways:

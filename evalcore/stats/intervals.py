@@ -184,7 +184,8 @@ def mean_estimate(
     Returns
     -------
     Estimate
-        For n = 0, or weights that sum to 0, the value is nan and the interval ``bounds``.
+        For n = 0, or weights that sum to 0, the value is nan and the interval ``bounds``; so it is
+        where an infinite value makes the mean infinite.
 
     Examples
     --------
@@ -193,9 +194,10 @@ def mean_estimate(
     """
     scored, labels, n_unscored = _scored(values, groups)
     shares = _shares(values, weights, scored)
-    value = float(shares @ scored) if shares is not None else math.nan
+    with np.errstate(invalid="ignore"):
+        value = float(shares @ scored) if shares is not None else math.nan
     low, high, method = bounds[0], bounds[1], "none"
-    if shares is not None:
+    if shares is not None and math.isfinite(value):
         groupings = () if labels is None else (labels,)
         spread = cluster_variance(scored, weights=shares, groupings=groupings)
         if not spread.variance > 1e-24 * value * value:

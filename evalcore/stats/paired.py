@@ -113,7 +113,7 @@ def paired_difference(
     0.25
     """
     first, second = _same_shape(values_a, values_b)
-    differences = first - second
+    differences = _differences(first, second)
     scored = ~np.isnan(differences)
     binary = _is_binary(first[scored]) and _is_binary(second[scored])
     wins, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
@@ -307,9 +307,10 @@ class _Stratum:
 
 def _stratum(values_a: ArrayLike, values_b: ArrayLike, groups: ArrayLike | None) -> _Stratum:
     first, second = _same_shape(values_a, values_b)
-    scored = ~np.isnan(first - second)
+    differences = _differences(first, second)
+    scored = ~np.isnan(differences)
     labels = None if groups is None else np.asarray(groups)[scored]
-    differences = (first - second)[scored]
+    differences = differences[scored]
     n = len(differences)
     spread = cluster_variance(differences, groupings=() if labels is None else (labels,))
     wins, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
@@ -339,6 +340,12 @@ def _same_shape(
     return first, second
 
 
+def _differences(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Subtract; two equal infinities, such as impossible texts, do not differ."""
+    with np.errstate(invalid="ignore"):
+        return np.where(first == second, 0.0, first - second)
+
+
 def _is_binary(values: NDArray[np.float64]) -> bool:
     return bool(np.all((values == 0.0) | (values == 1.0)))
 
@@ -361,8 +368,10 @@ def _binary_difference(
 
 
 def _group_sums(parts: NDArray[np.float64], groups: ArrayLike | None) -> NDArray[np.float64]:
-    """Sum by group, without nan."""
+    """Sum by group, without nan; where a part is infinite, only signs can be summed."""
     scored = ~np.isnan(parts)
+    if np.any(np.isinf(parts)):
+        parts = np.sign(parts)
     if groups is None:
         return parts[scored]
     return np.bincount(group_codes(np.asarray(groups)[scored]), parts[scored]).astype(float)
