@@ -70,7 +70,8 @@ def make_battles(n: int, *, style: bool, seed: int = 0) -> Battles:
         rows = slice(first, min(first + CHUNK, n))
         size = rows.stop - rows.start
         a[rows] = rng.choice(N_MODELS, size, p=share / share.sum())
-        b[rows] = (a[rows] + rng.integers(1, N_MODELS, size)) % N_MODELS
+        b[rows] = rng.choice(N_MODELS, size, p=share / share.sum())
+        b[rows] = np.where(a[rows] == b[rows], (b[rows].astype(int) + 1) % N_MODELS, b[rows])
         logit = strengths[a[rows]] - strengths[b[rows]]
         for name, values in features.items():
             values[rows] = rng.gamma(2.0, 100.0, (size, 2))

@@ -85,11 +85,17 @@ class VotesBuilder:
         names, order = self._models.sorted_names()
         self._check_size(len(names))
         self.problems.raise_if_any()
-        codes = order.astype(code_dtype(len(names)))
+        dtype = code_dtype(len(names))
+        in_order = np.array_equal(order, np.arange(len(names)))
+
+        def codes(name: str) -> NDArray[Any]:
+            joined = self._joined(name)
+            return np.asarray(joined.astype(dtype) if in_order else order.astype(dtype)[joined])
+
         return Votes(
             models=names,
-            model_a=codes[self._joined("model_a")],
-            model_b=codes[self._joined("model_b")],
+            model_a=codes("model_a"),
+            model_b=codes("model_b"),
             winner=self._joined("winner"),
             rater=self._categories("rater"),
             example=self._categories("example_id"),
@@ -181,10 +187,10 @@ class _NameEncoder:
     def add(self, values: Any) -> NDArray[np.int32]:
         """Encode an Arrow array of text; -1 where a name is missing."""
         encoded = _dictionary(values)
-        table = [
-            -1 if name in MISSING else self._codes.setdefault(name, len(self._codes))
-            for name in encoded.dictionary.to_pylist()
-        ]
+        names = encoded.dictionary.to_pylist()
+        for name in sorted(set(names) - MISSING):  # sorted, so that codes are final most often
+            self._codes.setdefault(name, len(self._codes))
+        table = [self._codes.get(name, -1) for name in names]
         codes: NDArray[np.int32] = np.array([*table, -1], np.int32)[_indices(encoded)]
         return codes
 
@@ -201,4 +207,5 @@ def _dictionary(values: Any) -> Any:
 
 def _indices(encoded: Any) -> NDArray[Any]:
     """Positions in the dictionary; -1, which picks a table's last entry, where there is none."""
-    return np.asarray(encoded.indices.fill_null(-1))
+    indices = encoded.indices
+    return np.asarray(indices.fill_null(-1) if indices.null_count else indices)
