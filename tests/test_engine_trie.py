@@ -1,8 +1,5 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("torch")
 
 from runners.engine.planning import Sizes, plan_chunks
 from runners.engine.tree import grow_tree, own_mask, segments

@@ -1,0 +1,144 @@
+import pytest
+import torch
+import transformers
+
+from evalcore.errors import InputError
+from runners import RunnerOptions
+from runners.engine.memory import Governor, free_bytes, is_out_of_memory
+from runners.engine.planning import Sizes, plan_chunks
+from runners.engine.scoring import TreeScorer
+from runners.hf.scoring import Span, score_spans
+from runners.options import parse_bytes
+
+WORK = [
+    [Span(inputs=[*range(5, 25), d, d, d, c], targets=[d, d, c, 3])]
+    for d in range(30, 36)
+    for c in range(4)
+]
+SIZES = Sizes(block_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=96,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        initializer_range=0.3,
+    )
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def governor(**changes) -> Governor:
+    settings = {"row_bytes": 10, "scored_bytes": 100, "path_bytes": 1, "item_bytes": 1}
+    return Governor(**settings | {"budget_bytes": 10_000, "max_rows": 64} | changes)
+
+
+def score(model, limits):
+    (chunk,) = plan_chunks(WORK, SIZES)
+    return dict(TreeScorer(model, limits, SIZES).score(chunk).results)
+
+
+def naive(model):
+    return [score_spans(model, [span])[0].logprob for (span,) in WORK]
+
+
+@pytest.mark.parametrize("budget_bytes", [1, 20_000, 50_000, 10**9])
+def test_scores_do_not_depend_on_the_budget(model, budget_bytes):
+    results = score(model, Governor.of(model, budget_bytes=budget_bytes, max_rows=512))
+    assert [results[at].logprob for at in range(len(WORK))] == pytest.approx(naive(model), abs=1e-4)
+
+
+def test_small_budget_makes_small_passes(model, monkeypatch):
+    sizes = []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda **k: sizes.append(k["input_ids"].shape[1]) or forward(**k)
+    )
+    score(model, governor(row_bytes=100, budget_bytes=1500))
+    assert max(sizes) <= 15
+
+
+def failing(model, monkeypatch, error, most_rows):
+    """Let a model run out of memory on more rows than these; returns the rows of each pass."""
+    sizes = []
+    forward = model.forward
+
+    def limited(**arguments):
+        sizes.append(arguments["input_ids"].shape[1])
+        if sizes[-1] > most_rows:
+            raise error
+        return forward(**arguments)
+
+    monkeypatch.setattr(model, "forward", limited)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_halves_what_is_run_together(model, monkeypatch, error):
+    wanted = naive(model)
+    sizes = failing(model, monkeypatch, error, most_rows=10)
+    results = score(model, Governor.of(model, budget_bytes=2**40, max_rows=64))
+    assert [results[at].logprob for at in range(len(WORK))] == pytest.approx(wanted, abs=1e-4)
+    assert max(sizes[-3:]) <= 10
+
+
+def test_single_row_that_does_not_fit_is_an_error(model, monkeypatch):
+    failing(model, monkeypatch, torch.OutOfMemoryError("no room"), most_rows=0)
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        score(model, Governor.of(model, budget_bytes=2**40, max_rows=64))
+
+
+def test_other_errors_are_not_taken_for_memory(model, monkeypatch):
+    failing(model, monkeypatch, RuntimeError("shapes do not fit"), most_rows=0)
+    with pytest.raises(RuntimeError, match="shapes"):
+        score(model, Governor.of(model, budget_bytes=2**40, max_rows=64))
+    assert not is_out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_room_counts_activations_logits_masks_and_keys():
+    limits = governor(budget_bytes=2 * (10 + 7) + 100 + 7)
+    assert limits.room_for(2, n_scored=1, depth=7)
+    assert not limits.room_for(2, n_scored=2, depth=7)
+    assert not limits.room_for(2, n_scored=1, depth=8)
+    assert not governor(max_rows=2).room_for(3, n_scored=0, depth=0)
+
+
+def test_halving_ends_at_one_row():
+    limits = governor(max_rows=5)
+    assert [limits.segment_rows, limits.halve(), limits.segment_rows] == [5, True, 2]
+    assert [limits.halve(), limits.segment_rows, limits.halve()] == [True, 1, False]
+
+
+def test_free_memory_is_less_than_the_machine_has():
+    assert 0 < free_bytes(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("4GiB", 2**32), ("4G", 2**32), ("4GB", 4 * 10**9), (" 1.5 kB ", 1500), ("12", 12)],
+)
+def test_amount_of_memory_is_read(text, n_bytes):
+    assert parse_bytes(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1", "4 GiBs", "0", "four"])
+def test_odd_amount_of_memory_is_refused(text):
+    with pytest.raises(InputError, match="memory must be an amount"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("wrong", [{"memory_bytes": 0}, {"engine": "fast"}])
+def test_odd_options_are_refused(wrong):
+    with pytest.raises(InputError, match="must be"):
+        RunnerOptions(**wrong)
