@@ -20,9 +20,10 @@ import numpy as np
 from scipy import special
 
 from evalcore.records import Estimate
-from evalcore.stats.agreement import Ratings, cohen_kappa, fleiss_kappa, krippendorff_alpha
+from evalcore.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from evalcore.stats.fusion import JudgedVotes, fused_win_rate
 from evalcore.stats.intervals import mean_estimate, proportion_estimate
+from evalcore.stats.labels import Labels
 from evalcore.stats.length_control import LengthData, length_controlled_win_rate
 from evalcore.stats.paired import paired_difference, stratified_difference
 from evalcore.stats.parity import parity_test
@@ -289,10 +290,10 @@ def agreements() -> Iterator[Scenario]:
         wrong = (truth + rng.integers(1, 3, size=(3, n))) % 3
         return np.where(rng.random((3, n)) < accuracy, truth, wrong)
 
-    def table(given: np.ndarray) -> Ratings:
+    def table(given: np.ndarray) -> Labels:
         n = given.shape[1]
         units, raters = np.tile(np.arange(n), 3), np.repeat(np.arange(3), n)
-        return Ratings(units=units, raters=raters, labels=given.ravel())
+        return Labels(units=units, raters=raters, labels=given.ravel())
 
     for n, accuracy in ((50, 0.5), (50, 0.8), (200, 0.8), (200, 0.97)):
         agree = accuracy**2 + (1 - accuracy) ** 2 / 2

@@ -7,16 +7,15 @@ from hypothesis import strategies as st
 
 from evalcore.errors import InputError, VotesError
 from evalcore.stats.agreement import (
-    Ratings,
     agreement_with_rest,
     cohen_kappa,
     fleiss_kappa,
     krippendorff_alpha,
-    pair_votes,
     raw_agreement,
 )
 from evalcore.stats.dawid_skene import dawid_skene
 from evalcore.stats.intervals import share_interval
+from evalcore.stats.labels import Labels, pair_labels
 from evalcore.votes import Votes
 
 WINNERS = ["model_a", "model_b", "tie"]
@@ -27,7 +26,7 @@ label_pairs = st.lists(
 
 
 def table_of(labels):
-    """Ratings from rows of raters by units; None where a rater gave no label."""
+    """Labels from rows of raters by units; None where a rater gave no label."""
     cells = [
         (unit, rater, label)
         for rater, row in enumerate(labels)
@@ -35,7 +34,7 @@ def table_of(labels):
         if label is not None
     ]
     units, raters, given_labels = (np.array(column) for column in zip(*cells, strict=True))
-    return Ratings(units=units, raters=raters, labels=given_labels)
+    return Labels(units=units, raters=raters, labels=given_labels)
 
 
 def noisy_raters(rng, truth, accuracies):
@@ -158,11 +157,11 @@ def test_rater_at_odds_with_the_rest_stands_out():
 
 def test_pairs_of_votes_are_made_within_and_between_groups():
     ratings = table_of([["a", "b"], ["a", None], ["c", "b"]])
-    first, second, units = pair_votes(ratings, [0, 1], [2])
+    first, second, units = pair_labels(ratings, [0, 1], [2])
     assert sorted(zip(units, first, second, strict=True)) == [
         *[(0, "a", "c"), (0, "a", "c"), (1, "b", "b")]
     ]
-    assert len(pair_votes(ratings, [0, 1])[0]) == 1
+    assert len(pair_labels(ratings, [0, 1])[0]) == 1
 
 
 def test_labels_of_votes_follow_the_models_and_not_the_columns():
@@ -173,19 +172,19 @@ def test_labels_of_votes_follow_the_models_and_not_the_columns():
         "rater": ["r", "s", "r"],
         "example_id": ["1", "1", "1"],
     }
-    ratings = Ratings.from_votes(Votes.from_columns(columns))
+    ratings = Labels.from_votes(Votes.from_columns(columns))
     assert ratings.labels.tolist() == ["model_a", "model_a"]  # r's second vote is left out
 
 
 def test_votes_without_raters_are_refused():
     votes = Votes.from_columns({"model_a": ["x"], "model_b": ["y"], "winner": ["tie"]})
     with pytest.raises(VotesError, match="needs rater and example_id"):
-        Ratings.from_votes(votes)
+        Labels.from_votes(votes)
 
 
 def test_rater_who_labels_a_unit_twice_is_refused():
     with pytest.raises(InputError, match="at most once"):
-        Ratings(units=np.array([1, 1]), raters=np.array([1, 1]), labels=np.array([0, 1]))
+        Labels(units=np.array([1, 1]), raters=np.array([1, 1]), labels=np.array([0, 1]))
 
 
 def test_dawid_skene_recovers_raters_and_beats_the_majority():
@@ -223,4 +222,4 @@ def test_dawid_skene_posterior_equals_the_model_by_hand():
 def test_dawid_skene_of_nothing_is_refused():
     empty = np.array([])
     with pytest.raises(InputError, match="at least one label"):
-        dawid_skene(Ratings(units=empty, raters=empty, labels=empty))
+        dawid_skene(Labels(units=empty, raters=empty, labels=empty))

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 
 from evalcore.stats.agreement import (
-    Ratings,
     cohen_kappa,
-    pair_votes,
     raw_agreement,
 )
 from evalcore.stats.intervals import mean_estimate
+from evalcore.stats.labels import Labels, pair_labels
 from evalcore.stats.length_control import (
     LengthData,
     baseline_win_rate,
@@ -77,7 +76,7 @@ def mt_bench(shared_data):
             "example_id": [str(row["question_id"]) for row in rows],
         }
     )
-    ratings = Ratings.from_votes(votes)
+    ratings = Labels.from_votes(votes)
     raters = sorted(set(ratings.raters.tolist()))
     experts = [rater for rater in raters if rater.startswith("expert")]
     return ratings, experts, [rater for rater in raters if rater.startswith("author")]
@@ -98,7 +97,7 @@ def test_mt_bench_agreement(mt_bench, groups, all_votes, decided):
     """
     ratings, experts, authors = mt_bench
     second = {"gpt4": ["gpt4_pair"], "expert": None, "author": authors}[groups[1]]
-    first, other, _ = pair_votes(ratings, experts, second)
+    first, other, _ = pair_labels(ratings, experts, second)
     both = (first != "tie") & (other != "tie")
     assert (np.sum(first == other), len(first)) == all_votes
     assert (np.sum((first == other) & both), both.sum()) == decided
@@ -107,7 +106,7 @@ def test_mt_bench_agreement(mt_bench, groups, all_votes, decided):
 def test_mt_bench_kappa_once_names_of_models_do_not_count(mt_bench):
     """Turn 1 against GPT-4: symmetric kappa .491 of all and .719 of decided pairs."""
     ratings, experts, authors = mt_bench
-    human, judge, units = pair_votes(ratings, experts + authors, ["gpt4_pair"])
+    human, judge, units = pair_labels(ratings, experts + authors, ["gpt4_pair"])
     both = (human != "tie") & (judge != "tie")
     everything = cohen_kappa(human, judge, symmetric=True, groups=units)
     assert everything.value == pytest.approx(0.491, abs=1e-3)

@@ -8,15 +8,14 @@ naming of the models, and it no longer does. For the error it remains one unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalcore.errors import InputError, VotesError
+from evalcore.errors import InputError
 from evalcore.records import Estimate
 from evalcore.stats.clustering import group_codes
 from evalcore.stats.intervals import (
@@ -25,17 +24,13 @@ from evalcore.stats.intervals import (
     share_interval,
     wilson_interval,
 )
-
-if TYPE_CHECKING:
-    from evalcore.votes import Votes
+from evalcore.stats.labels import Labels
 
 __all__ = [
-    "Ratings",
     "agreement_with_rest",
     "cohen_kappa",
     "fleiss_kappa",
     "krippendorff_alpha",
-    "pair_votes",
     "raw_agreement",
 ]
 
@@ -43,56 +38,6 @@ _FLIPPED = {"model_a": "model_b", "model_b": "model_a"}
 """Winner labels after the two models have changed names; the others stay."""
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratings:
-    """Labels that raters gave to units, such as votes on pairs of answers; one row for each."""
-
-    units: NDArray[Any]
-    """What was labelled, shape (n,)."""
-    raters: NDArray[Any]
-    """Who labelled it, shape (n,); a rater labels a unit once."""
-    labels: NDArray[Any]
-    """Shape (n,)."""
-
-    def __post_init__(self) -> None:
-        """Check that the columns match and no rater labels a unit twice."""
-        if not len(self.units) == len(self.raters) == len(self.labels):
-            raise InputError(
-                "units, raters and labels must be equally many; got "
-                f"{len(self.units)}, {len(self.raters)} and {len(self.labels)}"
-            )
-        pairs = np.stack([group_codes(self.units), group_codes(self.raters)])
-        if np.unique(pairs, axis=1).shape[1] != len(self.units):
-            raise InputError("a rater must label a unit at most once")
-
-    @classmethod
-    def from_votes(cls, votes: Votes) -> Ratings:
-        """Take votes as labels of units: an example with two models, whichever was called A.
-
-        Both bad counts as a tie. Votes without rater or example are left out, and of several votes
-        by one rater on one unit all but the first.
-
-        Raises
-        ------
-        VotesError
-            If the votes have no raters or no examples at all.
-        """
-        if votes.rater is None or votes.example is None:
-            raise VotesError(f"agreement needs rater and example_id ({votes.source})")
-        first = np.minimum(votes.model_a, votes.model_b).astype(np.int64)
-        second = np.maximum(votes.model_a, votes.model_b).astype(np.int64)
-        n_models = len(votes.models)
-        unit = (votes.example.codes.astype(np.int64) * n_models + first) * n_models + second
-        label = np.array(["model_a", "model_b", "tie", "tie"])[votes.winner]
-        turned = np.array(["model_b", "model_a", "tie", "tie"])[votes.winner]
-        label = np.where(votes.model_a == first, label, turned)
-        known = np.flatnonzero((votes.rater.codes >= 0) & (votes.example.codes >= 0))
-        both = np.stack([unit[known], votes.rater.codes[known]])
-        rows = known[np.sort(np.unique(both, axis=1, return_index=True)[1])]
-        raters = np.array(votes.rater.names)[votes.rater.codes[rows]]
-        return cls(units=unit[rows], raters=raters, labels=label[rows])
 
 
 def raw_agreement(
@@ -158,7 +103,7 @@ def cohen_kappa(
     return replace(estimate, n=len(np.asarray(first)))
 
 
-def fleiss_kappa(ratings: Ratings, *, symmetric: bool = False, level: float = 0.95) -> Estimate:
+def fleiss_kappa(given: Labels, *, symmetric: bool = False, level: float = 0.95) -> Estimate:
     """Estimate the agreement of several raters beyond chance.
 
     κ = (P̄ − P_e) / (1 − P_e), where P̄ is the mean over units of the share of agreeing pairs of
@@ -175,7 +120,7 @@ def fleiss_kappa(ratings: Ratings, *, symmetric: bool = False, level: float = 0.
     .. [1] Fleiss (1971), Measuring nominal scale agreement among many raters, Psychological
        Bulletin 76, 378-382.
     """
-    counts, flip = _label_counts(ratings, symmetric=symmetric)
+    counts, flip = _label_counts(given, symmetric=symmetric)
     used = counts[counts.sum(axis=1) >= 2]
     labels = used.sum(axis=1)
     agreeing = (used * (used - 1)).sum(axis=1) / np.maximum(labels * (labels - 1), 1)
@@ -186,9 +131,7 @@ def fleiss_kappa(ratings: Ratings, *, symmetric: bool = False, level: float = 0.
     )
 
 
-def krippendorff_alpha(
-    ratings: Ratings, *, symmetric: bool = False, level: float = 0.95
-) -> Estimate:
+def krippendorff_alpha(given: Labels, *, symmetric: bool = False, level: float = 0.95) -> Estimate:
     """Estimate the agreement of several raters beyond chance, for any pattern of missing labels.
 
     α = 1 − D_o / D_e from the coincidence matrix, nominal labels [1]_. Units with one label only
@@ -203,7 +146,7 @@ def krippendorff_alpha(
     ----------
     .. [1] Krippendorff (2011), Computing Krippendorff's alpha-reliability, section C.
     """
-    counts, flip = _label_counts(ratings, symmetric=symmetric)
+    counts, flip = _label_counts(given, symmetric=symmetric)
     used = counts[counts.sum(axis=1) >= 2]
     pairs = used[:, :, None] * used[:, None, :]
     diagonal = np.arange(used.shape[1])
@@ -219,7 +162,7 @@ def krippendorff_alpha(
 
 
 def agreement_with_rest(
-    ratings: Ratings, *, level: float = 0.95, seed: int = 0
+    given: Labels, *, level: float = 0.95, seed: int = 0
 ) -> dict[Any, Estimate]:
     """Estimate for each rater how often another rater of the same unit agrees.
 
@@ -232,51 +175,18 @@ def agreement_with_rest(
     dict
         By rater; nan with n = 0 for one who shares no unit.
     """
-    unit, label = group_codes(ratings.units), group_codes(ratings.labels)
-    counts, _ = _label_counts(ratings, symmetric=False)
+    unit, label = group_codes(given.units), group_codes(given.labels)
+    counts, _ = _label_counts(given, symmetric=False)
     others = counts.sum(axis=1)[unit] - 1.0
     same = counts[unit, label] - 1.0
     share = np.where(others > 0, same / np.maximum(others, 1.0), math.nan)
-    raters = np.asarray(ratings.raters)
+    raters = np.asarray(given.raters)
     return {
         rater.item(): mean_estimate(
             share[raters == rater], level=level, seed=seed, bounds=(0.0, 1.0)
         )
         for rater in np.unique(raters)
     }
-
-
-def pair_votes(
-    ratings: Ratings, first: Sequence[Any], second: Sequence[Any] | None = None
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Pair up the labels that raters of two groups gave to the same units.
-
-    Parameters
-    ----------
-    ratings
-        Labels.
-    first
-        Raters of the first group.
-    second
-        Raters of the second group; None: pairs within the first, each once.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Labels of the first and of the second rater of each pair, and the unit, shape (n_pairs,).
-    """
-    members, others = set(first), set(second or ())
-    by_unit: dict[Any, list[int]] = {}
-    for row, unit in enumerate(ratings.units.tolist()):
-        by_unit.setdefault(unit, []).append(row)
-    raters = ratings.raters.tolist()
-    pairs: list[tuple[int, int]] = []
-    for rows in by_unit.values():
-        inside = [row for row in rows if raters[row] in members]
-        outside = [row for row in rows if raters[row] in others]
-        pairs += combinations(inside, 2) if second is None else product(inside, outside)
-    index = np.array(pairs, dtype=int).reshape(-1, 2)
-    return ratings.labels[index[:, 0]], ratings.labels[index[:, 1]], ratings.units[index[:, 0]]
 
 
 def _same_units(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -307,11 +217,11 @@ def _pair_tables(one: NDArray[Any], other: NDArray[Any], *, symmetric: bool) -> 
 
 
 def _label_counts(
-    ratings: Ratings, *, symmetric: bool
+    given: Labels, *, symmetric: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Count how often each unit got each label, shape (n_units, n_labels)."""
-    unit = group_codes(ratings.units)
-    codes, flip = _encode(ratings.labels, symmetric=symmetric)
+    unit = group_codes(given.units)
+    codes, flip = _encode(given.labels, symmetric=symmetric)
     counts = np.zeros((int(unit.max(initial=-1)) + 1, len(flip)))
     np.add.at(counts, (unit, codes), 1.0)
     return counts, flip

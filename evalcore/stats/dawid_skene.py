@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from evalcore.errors import InputError
-from evalcore.stats.agreement import Ratings
 from evalcore.stats.clustering import group_codes
+from evalcore.stats.labels import Labels
 
 __all__ = ["Consensus", "dawid_skene"]
 
@@ -44,7 +44,7 @@ class Consensus:
 
 
 def dawid_skene(
-    ratings: Ratings,
+    given: Labels,
     *,
     smoothing: float = 0.01,
     tolerance: float = 1e-8,
@@ -58,7 +58,7 @@ def dawid_skene(
 
     Parameters
     ----------
-    ratings
+    given
         At least one label.
     smoothing
         Votes added to each cell of a confusion matrix, at least 0, so that a rater of few units is
@@ -79,14 +79,14 @@ def dawid_skene(
     .. [1] Dawid & Skene (1979), Maximum likelihood estimation of observer error-rates using the EM
        algorithm, Applied Statistics 28, eq. 2.3-2.5.
     """
-    if len(ratings.units) == 0:
+    if len(given.units) == 0:
         raise InputError("there must be at least one label")
     if smoothing < 0.0 or max_iterations < 1:
         raise InputError(
             "smoothing must be at least 0 and max_iterations at least 1; "
             f"got {smoothing} and {max_iterations}"
         )
-    columns = (ratings.units, ratings.raters, ratings.labels)
+    columns = (given.units, given.raters, given.labels)
     unit, rater, label = (group_codes(column) for column in columns)
     shape = int(rater.max()) + 1, int(label.max()) + 1
     posterior = np.zeros((int(unit.max()) + 1, shape[1]))
@@ -104,9 +104,9 @@ def dawid_skene(
         move = float(np.abs(updated - posterior).max())
         posterior, log_likelihood, rounds = updated, float(evidence.sum()), rounds + 1
     return Consensus(
-        units=np.unique(ratings.units),
-        raters=np.unique(ratings.raters),
-        labels=np.unique(ratings.labels),
+        units=np.unique(given.units),
+        raters=np.unique(given.raters),
+        labels=np.unique(given.labels),
         posterior=posterior,
         confusion=confusion,
         prevalence=prevalence,
