@@ -17,18 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "evaluate", "generate", "run", "tasks"]
 
-_TINY = "zoo:tiny?dtype=fp32"
-_INSTRUCT = "+lora:zoo:tiny-instruct"
-_MATH = "+lora:zoo:tiny-math"
-_STYLE = "+lora:zoo:tiny-style"
+_INSTRUCT, _MATH, _STYLE = (f"+lora:zoo:tiny-{name}" for name in ("instruct", "math", "style"))
 DEMO_MODELS = (
-    f"base={_TINY}",
-    f"instruct={_TINY}{_INSTRUCT}",
-    f"instruct+math={_TINY}{_INSTRUCT}{_MATH}",
-    f"instruct+style={_TINY}{_INSTRUCT}{_STYLE}",
-    f"instruct+math+style={_TINY}{_INSTRUCT}{_MATH}{_STYLE}",
+    "base=zoo:tiny",
+    f"instruct=zoo:tiny{_INSTRUCT}",
+    f"instruct+math=zoo:tiny{_INSTRUCT}{_MATH}",
+    f"instruct+style=zoo:tiny{_INSTRUCT}{_STYLE}",
+    f"instruct+math+style=zoo:tiny{_INSTRUCT}{_MATH}{_STYLE}",
     f"instruct+math, bf16=zoo:tiny?dtype=bf16{_INSTRUCT}{_MATH}",
-    f"instruct+math, nf4={_TINY}&quant=nf4{_INSTRUCT}{_MATH}",
+    f"instruct+math, nf4=zoo:tiny?dtype=fp32&quant=nf4{_INSTRUCT}{_MATH}",
 )
 
 ModelOption = Annotated[

@@ -55,7 +55,7 @@ def parse_model(text: str) -> ModelSpec:
     Returns
     -------
     ModelSpec
-        Unresolved: no hashes, and ``dtype`` only if the string says one.
+        Unresolved: no hashes, and ``dtype`` only if the string or the catalogue says one.
 
     Raises
     ------
@@ -72,7 +72,9 @@ def parse_model(text: str) -> ModelSpec:
         spec, adapters=spec.adapters + tuple(_parse_adapter(part, text) for part in adapter_texts)
     )
     check_settings(spec)
-    return replace(spec, name=name or default_name(spec))
+    # What the catalogue settles goes without saying.
+    named = spec if "dtype" in settings else replace(spec, dtype=None)
+    return replace(spec, name=name or default_name(named))
 
 
 def default_name(spec: ModelSpec) -> str:
