@@ -165,10 +165,11 @@ def model_params(spec: ModelSpec) -> dict[str, str]:
 def _row_tags(standing: Standing, places: int) -> dict[str, str]:
     if standing.rank is None:
         return _model_tags(standing.model)
+    low, high = standing.rank_low, standing.rank_high
     return {
         **_model_tags(standing.model),
         "parity.rating": with_interval(standing.rating, places),
-        "parity.ranks": f"{standing.rank_low}–{standing.rank_high}",
+        "parity.ranks": str(low) if low == high else f"{low}–{high}",
         "parity.ties": standing.tie_group,
     }
 
