@@ -24,8 +24,8 @@ DEMO_MODELS = (
     f"instruct+math=zoo:tiny{_INSTRUCT}{_MATH}",
     f"instruct+style=zoo:tiny{_INSTRUCT}{_STYLE}",
     f"instruct+math+style=zoo:tiny{_INSTRUCT}{_MATH}{_STYLE}",
-    f"instruct+math, bf16=zoo:tiny?dtype=bf16{_INSTRUCT}{_MATH}",
-    f"instruct+math, nf4=zoo:tiny?dtype=fp32&quant=nf4{_INSTRUCT}{_MATH}",
+    f"instruct+math (bf16)=zoo:tiny?dtype=bf16{_INSTRUCT}{_MATH}",
+    f"instruct+math (nf4)=zoo:tiny?dtype=fp32&quant=nf4{_INSTRUCT}{_MATH}",
 )
 
 ModelOption = Annotated[
