@@ -103,7 +103,7 @@ def metric_keys(names: Sequence[str]) -> dict[str, str]:
     Examples
     --------
     >>> metric_keys(["gsm8k/acc,none", "a+b", "a@b"])
-    {'gsm8k/acc,none': 'gsm8k/acc.none', 'a+b': 'a_b', 'a@b': 'a_b.0e96d8'}
+    {'gsm8k/acc,none': 'gsm8k/acc.none', 'a+b': 'a_b', 'a@b': 'a_b.72ced3'}
     """
     keys: dict[str, str] = {}
     taken: set[str] = set()
