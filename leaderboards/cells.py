@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from evalcore.records import Standing
-from leaderboards.numbers import NOTHING, column_decimals, decimals, number, with_interval
 from leaderboards.records import Column, Leaderboard
+from leaderboards.rounding import NOTHING, column_decimals, decimals, number, with_interval
 
 __all__ = ["LEGEND", "Cells", "cells"]
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from evalcore.hashing import content_hash
 from evalcore.records import Estimate, EvalRun, ModelSpec, Standing
-from leaderboards.numbers import decimals, standard_error, with_interval
 from leaderboards.records import Leaderboard
+from leaderboards.rounding import decimals, standard_error, with_interval
 from leaderboards.variants import model_string
 
 __all__ = ["Unit", "metric_keys", "model_params", "row_units", "shared_view", "task_units"]

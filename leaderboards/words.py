@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leaderboards.numbers import decimals, with_interval
 from leaderboards.records import Leaderboard
+from leaderboards.rounding import decimals, with_interval
 
 __all__ = ["listed", "summary"]
 

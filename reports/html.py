@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from evalcore.records import Standing, utc_now
 from evalcore.store import Store
-from leaderboards.numbers import column_decimals, decimals, number, p_value, signed, with_interval
 from leaderboards.records import Leaderboard
+from leaderboards.rounding import column_decimals, decimals, number, p_value, signed, with_interval
 from leaderboards.words import summary
 from reports.contests import contests
 from reports.effects import effects

@@ -6,8 +6,8 @@ import textwrap
 
 from evalcore.records import utc_now
 from leaderboards.markdown import leaderboard_markdown, plain
-from leaderboards.numbers import column_decimals, signed
 from leaderboards.records import Leaderboard
+from leaderboards.rounding import column_decimals, signed
 from reports.effects import Effect, effects
 from reports.provenance import commands, environments, model_sources, task_sources
 

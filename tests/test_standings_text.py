@@ -8,7 +8,7 @@ from rich.console import Console
 from evalcore.records import Adapter, Estimate, ModelSpec
 from evalcore.store import Store, open_store
 from leaderboards.markdown import leaderboard_markdown
-from leaderboards.numbers import decimals, number, p_value, signed, with_interval
+from leaderboards.rounding import decimals, number, p_value, signed, with_interval
 from leaderboards.standings import standings
 from leaderboards.table import render
 from leaderboards.variants import model_string
