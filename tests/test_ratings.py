@@ -72,17 +72,32 @@ def test_ratings_equal_evalica(rows):
     np.testing.assert_allclose(gaps(result.ratings), gaps(expected), atol=1e-6)
 
 
-@given(connected_rows())
-def test_davidson_equals_newman(rows):
-    """Newman's model of ties is Davidson's with ν = 2v."""
-    rows = [*rows, (rows[0][0], rows[0][1], "tie")]
+@pytest.mark.parametrize("seed", range(5))
+def test_davidson_equals_newman(seed):
+    """Newman's model of ties is Davidson's with ν = 2v; evalica needs tables of some size."""
+    rng = np.random.default_rng(seed)
+    strengths = rng.normal(0, 0.8, 6)
+    pairs = rng.permuted(np.tile(np.arange(6), (1500, 1)), axis=1)[:, :2]
+    noise = rng.logistic(size=1500) + strengths[pairs[:, 0]] - strengths[pairs[:, 1]]
+    winners = np.select([noise > 0.4, noise < -0.4], ["model_a", "model_b"], "tie")
+    rows = [(f"m{a}", f"m{b}", str(w)) for (a, b), w in zip(pairs, winners, strict=True)]
     result = rate_votes(make_votes(rows), RatingOptions(ties="davidson"))
     a, b, winners = zip(*((a, b, OUTCOMES[w]) for a, b, w in rows), strict=True)
     theirs = evalica.newman(a, b, winners, tolerance=1e-12, limit=100_000)
     expected = 400 * np.log10(theirs.scores[list(result.models)].to_numpy())
-    np.testing.assert_allclose(gaps(result.ratings), gaps(expected), atol=1e-5)
-    if np.ptp(expected) > 1:  # among equals evalica stops before v has moved
-        assert result.nu == pytest.approx(2 * theirs.v, rel=1e-6)
+    np.testing.assert_allclose(gaps(result.ratings), gaps(expected), atol=1e-6)
+    assert result.nu == pytest.approx(2 * theirs.v, rel=1e-6)
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50))
+def test_davidson_fits_two_models_exactly(wins, losses, ties):
+    """Three outcomes and two parameters: odds are wins to losses, ν is ties / √(wins · losses)."""
+    outcomes = [("model_a", wins), ("model_b", losses), ("tie", ties)]
+    rows = [("x", "y", w) for w, n in outcomes for _ in range(n)]
+    result = rate_votes(make_votes(rows), RatingOptions(ties="davidson"))
+    gap = result.ratings[0] - result.ratings[1]
+    assert gap == pytest.approx(400 * np.log10(wins / losses), abs=1e-6)
+    assert result.nu == pytest.approx(ties / np.sqrt(wins * losses))
 
 
 @given(connected_rows(), st.randoms())
