@@ -209,7 +209,7 @@ def demo(
     from leaderboards.standings import standings
     from leaderboards.table import render
     from leaderboards.tracking import sync
-    from reports.html import write_report
+    from reports.page import write_report
 
     loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
     specs = _resolved(DEMO_MODELS)

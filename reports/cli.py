@@ -47,8 +47,8 @@ def report(
     from evalcore.store import open_store
     from leaderboards.standings import standings
     from leaderboards.words import summary
-    from reports.html import html_report
     from reports.markdown import markdown_report
+    from reports.page import html_report
     from reports.tables import csv_report
     from reports.writing import write_text
 

@@ -22,8 +22,8 @@ from reports.cli import report
 from reports.contests import contests
 from reports.effects import effects
 from reports.figures import scatters
-from reports.html import html_report, write_report
 from reports.markdown import markdown_report
+from reports.page import html_report, write_report
 from reports.tables import csv_report
 
 HOSTILE = "</pre><script>alert('x')</script><img src=//evil.example/x onerror=alert(1)>"
