@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -277,19 +278,16 @@ def tie_letters(order: Sequence[int], significant: ArrayLike) -> list[str]:
     n_models = len(order)
     if sorted(order) != list(range(n_models)) or differs.shape != (n_models, n_models):
         raise InputError("order must be a permutation and significant a square matrix to match it")
-    groups: list[frozenset[int]] = [frozenset(range(n_models))] if n_models else []
-    for place, better in enumerate(order):
-        for worse in order[place + 1 :]:
-            if differs[better, worse] or differs[worse, better]:
-                groups = _absorb(
-                    [part for group in groups for part in _split(group, better, worse)]
-                )
-    rank = {model: place for place, model in enumerate(order)}
-    groups.sort(key=lambda group: sorted(rank[model] for model in group))
-    return [
-        "".join(_letter(index) for index, group in enumerate(groups) if model in group)
-        for model in range(n_models)
-    ]
+    groups = [(1 << n_models) - 1] if n_models else []
+    for better, worse in combinations(range(n_models), 2):
+        if differs[order[better], order[worse]] or differs[order[worse], order[better]]:
+            groups = _separate(groups, 1 << better, 1 << worse)
+    members = sorted([place for place in range(n_models) if group >> place & 1] for group in groups)
+    letters = [""] * n_models
+    for index, places in enumerate(members):
+        for place in places:
+            letters[order[place]] += _letter(index)
+    return letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,16 +375,12 @@ def _group_sums(parts: NDArray[np.float64], groups: ArrayLike | None) -> NDArray
     return np.bincount(group_codes(np.asarray(groups)[scored]), parts[scored]).astype(float)
 
 
-def _split(group: frozenset[int], better: int, worse: int) -> list[frozenset[int]]:
-    if better in group and worse in group:
-        return [group - {worse}, group - {better}]
-    return [group]
-
-
-def _absorb(groups: list[frozenset[int]]) -> list[frozenset[int]]:
-    """Drop groups that lie within another."""
-    distinct = list(dict.fromkeys(groups))
-    return [group for group in distinct if not any(group < other for other in distinct)]
+def _separate(groups: list[int], better: int, worse: int) -> list[int]:
+    """Split each group, a bit mask of places, that holds both; drop parts within another group."""
+    both = better | worse
+    kept = [group for group in groups if group & both != both]
+    parts = [group & ~one for group in groups if group & both == both for one in (worse, better)]
+    return kept + [part for part in parts if all(part & group != part for group in kept)]
 
 
 def _letter(index: int) -> str:
