@@ -4,7 +4,7 @@ import evalica
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalcore.errors import InputError
@@ -63,6 +63,7 @@ def test_mt_bench_spread_equals_the_measured_one(shared_data):
     assert np.ptp(result.ratings) == pytest.approx(409, abs=1)
 
 
+@settings(deadline=None)
 @given(connected_rows())
 def test_ratings_equal_evalica(rows):
     result = rate_votes(make_votes(rows))
@@ -89,6 +90,7 @@ def test_davidson_equals_newman(seed):
     assert result.nu == pytest.approx(2 * theirs.v, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50))
 def test_davidson_fits_two_models_exactly(wins, losses, ties):
     """Three outcomes and two parameters: odds are wins to losses, ν is ties / √(wins · losses)."""
@@ -100,6 +102,7 @@ def test_davidson_fits_two_models_exactly(wins, losses, ties):
     assert result.nu == pytest.approx(ties / np.sqrt(wins * losses))
 
 
+@settings(deadline=None)
 @given(connected_rows(), st.randoms())
 def test_order_of_votes_and_of_a_and_b_makes_no_difference(rows, random):
     flip = {"model_a": "model_b", "model_b": "model_a"}
@@ -109,6 +112,7 @@ def test_order_of_votes_and_of_a_and_b_makes_no_difference(rows, random):
     np.testing.assert_allclose(one.covariance, other.covariance, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(connected_rows())
 def test_each_vote_a_cluster_is_close_to_votes_alone(rows):
     votes = make_votes(rows * 20, rater=[f"r{i}" for i in range(20 * len(rows))])
@@ -289,6 +293,7 @@ def test_level_outside_its_range_is_an_error(level):
         result.confidence_interval(level)
 
 
+@settings(deadline=None)
 @given(connected_rows())
 def test_online_elo_equals_evalica(rows):
     votes = make_votes(rows)

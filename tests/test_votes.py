@@ -177,7 +177,7 @@ def test_columns_of_unequal_length_are_an_error():
         Votes.from_columns({"model_a": ["x"], "model_b": ["y", "x"], "winner": ["tie"]})
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from(["a", "ü b", 'quo"te', "com,ma"]), min_size=1, max_size=30))
 def test_csv_reads_back_what_was_written(tmp_path_factory, names):
     rows = [{"model_a": name, "model_b": "other", "winner": "tie"} for name in names]
