@@ -17,14 +17,14 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 class RunnerOptions:
     """What a runner may use; it changes log-likelihoods by rounding only."""
 
-    batch_size: int = 16
+    batch_size: int = 64
     """Most sequences that are run together."""
     batch_tokens: int = 4096
     """Most tokens that are run together, padding included; a longer sequence runs alone."""
     engine: Literal["auto", "plain"] = "auto"
     """``auto`` shares what requests have in common where the model allows it; ``plain`` never."""
     memory_bytes: int | None = None
-    """For scoring, besides the weights; None means half of what is free once they are loaded."""
+    """Besides the weights; None means half of what is free once they are loaded."""
 
     def __post_init__(self) -> None:
         """Refuse sizes under 1 and an unknown engine."""

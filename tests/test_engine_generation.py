@@ -222,6 +222,50 @@ def count_read(model, jobs):
     return sum(seen)
 
 
+def test_out_of_memory_halves_the_rows_and_loses_no_answer(models, monkeypatch):
+    import torch
+
+    from runners.engine import generation
+
+    forward, n_rows = generation.forward_slots, []
+
+    def tight(model, step, *, keep):
+        n_rows.append(step.n_decoding)
+        if step.n_decoding > 2:
+            raise torch.OutOfMemoryError("no room")
+        return forward(model, step, keep=keep)
+
+    jobs = make_jobs(make_prompts(3), temperature=1.0)
+    wanted = [answer.tokens for answer in run(models("llama"), jobs, n_slots=8)]
+    monkeypatch.setattr(generation, "forward_slots", tight)
+    assert [answer.tokens for answer in run(models("llama"), jobs, n_slots=8)] == wanted
+    assert max(n_rows) > 2
+
+
+def test_memory_decides_how_many_rows_decode(models):
+    model = models("llama")
+    jobs = make_jobs([[50, 60, 70 + place] for place in range(9)], max_new_tokens=7)
+    three_rows = 3 * 10 * 2 * 2 * 2 * 8 * 4
+    assert n_decoded_together(model, jobs, memory_bytes=three_rows) == 3
+    assert n_decoded_together(model, jobs, memory_bytes=1) == 1
+
+
+def n_decoded_together(model, jobs, **options):
+    from runners.engine import generation
+
+    seen, forward = [], generation.forward_slots
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            generation,
+            "forward_slots",
+            lambda model, step, *, keep: (
+                seen.append(step.n_decoding) or forward(model, step, keep=keep)
+            ),
+        )
+        run(model, jobs, **options)
+    return max(seen)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_supported_family_has_nothing_against_it(models, family):
     from runners.engine.slots_support import why_not

@@ -12,8 +12,9 @@ import torch
 
 from evalcore.records import SamplingParams
 from runners.engine.generation_prefixes import PromptGroup, group_prompts
+from runners.engine.memory import is_out_of_memory
 from runners.engine.sampling import RowSampler, pick_tokens
-from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
+from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass, token_bytes
 from runners.engine.slots_attention import slot_attention
 from runners.engine.slots_support import forward_slots
 from runners.hf.generation import Decode, Ending
@@ -54,10 +55,12 @@ class Answer:
 class SlotOptions:
     """How much is decoded together."""
 
-    n_slots: int = 16
-    """Most rows."""
+    n_slots: int = 64
+    """Most rows. The weights are read from memory once for all of them."""
     pass_tokens: int = 512
-    """Most tokens that one forward pass reads, more rows than that apart."""
+    """Most tokens of prompts that one forward pass reads."""
+    memory_bytes: int | None = None
+    """For keys and values; None means no limit. A single row takes what it needs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +68,7 @@ class _Row:
     """A prompt in its slot."""
 
     job: int
+    group: PromptGroup
     own: Sequence[int]
     """The prompt after its prefix."""
     prefix: Prefix | None
@@ -92,7 +96,8 @@ def decode_slots(
 
     Beginnings that prompts share are read once. All rows advance by one token in each pass, which
     also reads what fits of the prompts that took the places of rows that ended. An answer depends
-    on its own job alone, but for rounding.
+    on its own job alone, but for rounding. When memory runs out, rows that have not ended begin
+    anew, half as many at a time.
 
     Parameters
     ----------
@@ -127,28 +132,48 @@ class _Slots:
         self._options = options
         groups = group_prompts([job.prompt for job in jobs])
         self._queue = deque((index, group) for group in groups for index in group.members)
-        self._n_slots = min(options.n_slots, len(jobs))
-        self._states = KeyValues(
-            n_rows=self._n_slots,
-            capacity=max(
-                len(jobs[index].prompt) - group.n_shared + jobs[index].params.max_new_tokens
-                for index, group in self._queue
-            ),
+        self._capacity = max(
+            len(jobs[index].prompt) - group.n_shared + jobs[index].params.max_new_tokens
+            for index, group in self._queue
         )
+        self._start(min(options.n_slots, len(jobs), self._n_affordable()))
+
+    def _n_affordable(self) -> int:
+        if self._options.memory_bytes is None:
+            return len(self._jobs)
+        row_bytes = self._capacity * token_bytes(self._model)
+        return max(1, self._options.memory_bytes // row_bytes)
+
+    def _start(self, n_slots: int) -> None:
+        """Begin with empty slots."""
+        self._n_slots = n_slots
+        self._states = KeyValues(n_rows=n_slots, capacity=self._capacity)
         self._rows: list[_Row] = []
         self._n_decoding = 0
         self._latest: tuple[PromptGroup, Prefix] | None = None
 
     def run(self) -> Iterator[list[Answer]]:
-        """Decode until all is answered."""
+        """Decode until all is answered, with half as many rows whenever memory runs out."""
         while self._queue or self._rows:
-            with torch.inference_mode(), slot_attention(self._model):
-                answers: list[Answer] = []
-                while not answers:
-                    self._admit()
-                    self._advance()
-                    answers = self._take_ended()
+            try:
+                answers = self._next_answers()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self._n_slots == 1:
+                    raise
+                self._queue.extendleft((row.job, row.group) for row in reversed(self._rows))
+                self._start(self._n_slots // 2)
+                continue
             yield answers
+
+    @torch.inference_mode()
+    def _next_answers(self) -> list[Answer]:
+        answers: list[Answer] = []
+        with slot_attention(self._model):
+            while not answers:
+                self._admit()
+                self._advance()
+                answers = self._take_ended()
+        return answers
 
     def _admit(self) -> None:
         """Put prompts into free slots."""
@@ -158,6 +183,7 @@ class _Slots:
             start = time.perf_counter()
             row = _Row(
                 job=index,
+                group=group,
                 own=job.prompt[group.n_shared :],
                 prefix=self._prefix(group, job.prompt[: group.n_shared]),
                 sampler=RowSampler(job.params, job.seed),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-__all__ = ["Chunk", "KeyValues", "Prefix", "SlotPass"]
+__all__ = ["Chunk", "KeyValues", "Prefix", "SlotPass", "token_bytes"]
 
 
 class KeyValues:
@@ -55,6 +56,16 @@ class KeyValues:
         # Zeros, since what is hidden is still multiplied by 0, which must not be nan.
         n_rows, capacity = self._shape
         return states.new_zeros(n_rows, states.shape[0], capacity, states.shape[-1])
+
+
+def token_bytes(model: Any) -> int:
+    """Return what the keys and values of one token take, in all layers of a model."""
+    config = model.config.get_text_config()
+    n_heads = config.num_attention_heads
+    n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // n_heads
+    item_bytes = model.get_input_embeddings().weight.element_size()
+    return int(2 * config.num_hidden_layers * n_kv_heads * head_size * item_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -187,9 +187,11 @@ class _Layer:
             # The lowest number rather than -inf: where all is hidden, nothing becomes nan, and the
             # part's weight is 0.
             scores = scores.masked_fill_(hidden, _LOWEST)
-        mass = scores.logsumexp(-1, keepdim=True)
-        weights = scores.sub_(mass).exp_().to(values.dtype)
-        return torch.matmul(weights, values), mass
+        highest = scores.amax(-1, keepdim=True)
+        weights = scores.sub_(highest).exp_()
+        total = weights.sum(-1, keepdim=True)
+        out = torch.matmul(weights.to(values.dtype), values) / total.to(values.dtype)
+        return out, highest + total.log()
 
 
 def _merge(

@@ -26,6 +26,7 @@ from evalcore.protocols import (
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapters import read_adapter
 from runners.engine.generation import Answer, GenerationJob, SlotOptions, decode_slots
+from runners.engine.memory import free_bytes
 from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
 from runners.hf.batching import make_batches
@@ -62,6 +63,7 @@ class HfRunner:
         self._base: Base | None = base
         self._options = options
         self._trees = trees
+        self._slots: bool | None = None
         base.stack.activate(spec.adapters)
         self._encoder = Encoder(base.tokenizer, spec)
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
@@ -94,10 +96,14 @@ class HfRunner:
         yield from decode(requests, prompts)
 
     def _can_use_slots(self) -> bool:
-        reason = why_not(self._ready.model)
-        if reason is not None:
-            _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
-        return reason is None
+        if self._options.engine == "plain":
+            return False
+        if self._slots is None:
+            reason = why_not(self._ready.model)
+            if reason is not None:
+                _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
+            self._slots = reason is None
+        return self._slots
 
     def _in_slots(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
@@ -117,6 +123,7 @@ class HfRunner:
         options = SlotOptions(
             n_slots=self._options.batch_size,
             pass_tokens=min(self._options.batch_tokens, SlotOptions().pass_tokens),
+            memory_bytes=self._options.memory_bytes or free_bytes(base.model.device) // 2,
         )
         for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
             yield self._completed(answers, jobs, prompts)
