@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evalcore.protocols import LoglikelihoodRequest, RollingRequest
 
-__all__ = ["SCORING", "ScoringWorkload", "make_model"]
+__all__ = ["GENERATION", "SCORING", "ScoringWorkload", "make_model", "questions"]
 
 _SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er")]
 _N_WORDS = 6000
@@ -52,19 +52,34 @@ def _long_choices(*, shared: bool, n_documents: int) -> list[LoglikelihoodReques
     """Make 5-shot questions with four answers of a sentence each."""
     text = _Text(1)
 
+    def question() -> str:
+        return f"Question: {text.words(30, 55)}?\nAnswer:"
+
     def shot() -> str:
-        return f"Question: {text.words(20, 40)}?\nAnswer: {text.words(10, 25)}.\n\n"
+        return f"{question()} {text.words(10, 25)}.\n\n"
 
     common = "".join(shot() for _ in range(5))
     requests = []
     for _ in range(n_documents):
         shots = common if shared else "".join(shot() for _ in range(5))
-        context = f"{shots}Question: {text.words(20, 40)}?\nAnswer:"
+        context = f"{shots}{question()}"
         requests += [
             LoglikelihoodRequest(context=context, continuation=f" {text.words(10, 25)}.")
             for _ in range(4)
         ]
     return requests
+
+
+GENERATION = "64 answers, 5-shot"
+
+
+def questions() -> list[str]:
+    """Make 64 questions behind five worked examples."""
+    text = _Text(5)
+    shots = "".join(
+        f"Question: {text.words(20, 40)}?\nAnswer: {text.words(10, 25)}.\n\n" for _ in range(5)
+    )
+    return [f"{shots}Question: {text.words(20, 40)}?\nAnswer:" for _ in range(64)]
 
 
 def _letters(n_documents: int) -> list[LoglikelihoodRequest]:
@@ -123,7 +138,8 @@ def make_model(folder: Path) -> None:
         show_progress=False,
     )
     text = _Text(0)
-    tokenizer.train_from_iterator((text.sentences(10) for _ in range(2000)), trainer)
+    paragraphs = [f"{text.sentences(10)}\nAnswer: {'ABCD'[n % 4]}\n\n" for n in range(2000)]
+    tokenizer.train_from_iterator(paragraphs, trainer)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"
     ).save_pretrained(folder)
