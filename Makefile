@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format install install-dev clean
+.PHONY: demo test check format bench-ratings bench-engine install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
@@ -22,6 +22,12 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-ratings: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/ratings.py
+
+bench-engine: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/engine.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from evalcore.__main__ import main
 from evalcore.hashing import content_hash
@@ -16,6 +17,10 @@ from evalcore.records import Efficiency, EvalRun, Example, Message, ModelSpec, S
 from evalcore.stats.intervals import mean_estimate, proportion_estimate
 from evalcore.store import Store
 from evalcore.store.store import Answered
+
+# A busy machine is no failure, and a run must be repeatable.
+settings.register_profile("parity", deadline=None, derandomize=True)
+settings.load_profile("parity")
 
 ROOT = Path(__file__).resolve().parent.parent
 
