@@ -22,6 +22,7 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
+from engine_generation import generation_contests
 from engine_measure import Contest, Setup, compare, report
 from engine_scoring import scoring_contests
 from engine_workloads import make_model
@@ -30,7 +31,10 @@ from evalcore.protocols import Runner
 from runners import open_runners, parse_model
 
 # What makes contests, told a runner, the folder of its model, and the device.
-MAKERS: tuple[Callable[[Runner, Path, str], list[Callable[[], Contest]]], ...] = (scoring_contests,)
+MAKERS: tuple[Callable[[Runner, Path, str], list[Callable[[], Contest]]], ...] = (
+    scoring_contests,
+    generation_contests,
+)
 
 
 def main() -> None:
