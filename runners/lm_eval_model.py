@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import lm_eval.models  # type: ignore[import-untyped]  # noqa: F401
+import torch
 from lm_eval.api.instance import Instance  # type: ignore[import-untyped]
 from lm_eval.api.model import LM  # type: ignore[import-untyped]
 from lm_eval.api.registry import register_model  # type: ignore[import-untyped]
@@ -58,7 +59,8 @@ class ParityLM(LM):  # type: ignore[misc]
     peft
         Folder of a LoRA adapter.
     device
-        Such as ``cpu`` or ``cuda:0``; None takes the best there is.
+        Such as ``cpu`` or ``cuda:0``. None takes the best there is, and so does ``cuda`` on a
+        machine without, since the harness says ``cuda:0`` unless it is told something else.
     batch_size
         Most sequences run together; ``auto`` and None leave it to Parity.
     max_batch_size
@@ -76,6 +78,8 @@ class ParityLM(LM):  # type: ignore[misc]
         max_batch_size: int | None = None,
     ) -> None:
         super().__init__()
+        if (device or "").startswith("cuda") and not torch.cuda.is_available():
+            device = None
         spec = parse_model(model_string(pretrained, dtype=dtype, peft=peft, device=device))
         self._opened = closing(open_runners([spec], options=_options(batch_size)))
         self._runner = next(self._opened.__enter__())
