@@ -49,7 +49,7 @@ def leaderboard(
     from evalcore.store import open_store
     from leaderboards.standings import standings
 
-    with open_store(workspace, store) as opened:
+    with open_store(workspace, store, create=False) as opened:
         ranked = standings(opened, tasks=task, models=model)
         synced = None
         if sync or tracking_uri is not None:

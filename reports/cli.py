@@ -54,7 +54,7 @@ def report(
 
     output = output or workspace / f"report.{form or Format.HTML}"
     form = form or _format_of(output)
-    with open_store(workspace, store) as opened:
+    with open_store(workspace, store, create=False) as opened:
         board = standings(opened, tasks=task, models=model)
         match form:
             case Format.HTML:

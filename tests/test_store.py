@@ -162,3 +162,9 @@ def test_answers_to_a_task_come_in_its_order_and_of_one_model(store: Store, add_
         add_results(store, spec, "lists", [1.0] * 12)
     found = store.task_generations(spec.fingerprint, run.task_hash)
     assert [answer.text for answer in found] == answers
+
+
+def test_workspace_that_is_only_read_is_not_made(tmp_path: Path):
+    with pytest.raises(WorkspaceError, match="no workspace in"):
+        open_store(tmp_path / "out", create=False)
+    assert not (tmp_path / "out").exists()

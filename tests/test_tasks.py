@@ -199,7 +199,7 @@ def test_text_that_is_not_utf8_is_told_by_line(tmp_path: Path):
 
 
 def test_unknown_task_lists_the_bundled_ones():
-    with pytest.raises(TaskError, match="must be a YAML file or one of"):
+    with pytest.raises(TaskError, match="must be a YAML file, lm_eval:NAME or one of"):
         load_task("no-such-task")
 
 

@@ -157,7 +157,7 @@ class TextMetric:
             )
         if kind == "proportion":
             return proportion_estimate(values, groups=groups)
-        estimate = mean_estimate(values, groups=groups)
+        estimate = mean_estimate(values, groups=groups, bounds=(0.0, 1.0))
         if kind == "corpus":  # answers in groups: a corpus value has no clustered interval here
             return replace(estimate, method=f"mean of sentence {self.name}; {estimate.method}")
         return estimate

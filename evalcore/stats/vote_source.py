@@ -37,7 +37,7 @@ def load_votes(
         For a file that can't be used, and where no votes are left.
     """
     if path is None:
-        with open_store(workspace, store_url) as opened:
+        with open_store(workspace, store_url, create=False) as opened:
             return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
     votes = read_votes(path, features=features)
     if votes.rater_kind is None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalcore.store.opening import open_engine
+from evalcore.errors import WorkspaceError
+from evalcore.store.opening import DATABASE_NAME, open_engine
 from evalcore.store.store import ScoreTable, Store
 
 __all__ = ["ScoreTable", "Store", "open_store"]
 
 
-def open_store(workspace: Path, store_url: str | None = None) -> Store:
-    """Open a workspace, making it if it isn't there.
+def open_store(workspace: Path, store_url: str | None = None, *, create: bool = True) -> Store:
+    """Open a workspace.
 
     Parameters
     ----------
@@ -19,10 +20,14 @@ def open_store(workspace: Path, store_url: str | None = None) -> Store:
         Folder of results; the database lies in it unless a URL is given.
     store_url
         SQLAlchemy URL of a database to use instead.
+    create
+        Make the workspace if it isn't there; what only reads refuses to.
 
     Raises
     ------
     WorkspaceError
-        If it can't be made, read or written, or was written by a newer version.
+        If it isn't there, can't be made, read or written, or was written by a newer version.
     """
+    if not create and store_url is None and not (workspace / DATABASE_NAME).exists():
+        raise WorkspaceError(f"no workspace in {workspace}; parity eval or generate makes one")
     return Store(open_engine(workspace, store_url), where=store_url or str(workspace))

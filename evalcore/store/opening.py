@@ -15,7 +15,7 @@ from evalcore.codec import to_json
 from evalcore.errors import WorkspaceError
 from evalcore.store.schema import SCHEMA_REVISION
 
-__all__ = ["explained", "open_engine"]
+__all__ = ["DATABASE_NAME", "explained", "open_engine"]
 
 DATABASE_NAME = "parity.sqlite"
 _MIGRATIONS = Path(__file__).parent / "migrations"
