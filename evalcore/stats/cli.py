@@ -72,12 +72,17 @@ def rate(
             "Repeatable.",
         ),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look for raters and votes that should be looked at.")
+    ] = False,
     raters: RatersOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rate models by votes: Bradley-Terry ratings, intervals and ranks."""
+    from evalcore.stats.quality import check_votes
+    from evalcore.stats.quality_report import quality_form, quality_words
     from evalcore.stats.rating_report import RateRequest, rate_form, rating_table
     from evalcore.stats.vote_source import load_votes
 
@@ -92,8 +97,9 @@ def rate(
     )
     loaded = load_votes(votes, workspace, store, kinds=_kinds(raters), features=style or ())
     form = rate_form(loaded, request)
+    quality = check_votes(loaded, request.options) if check else None
     if as_json:
-        print_json(form)
+        print_json(form if quality is None else {**form, "checks": quality_form(quality)})
         return
     from rich.console import Console
 
@@ -101,6 +107,8 @@ def rate(
     for row in form.get("style", ()):
         low, high = f"{row['low']:.3f}", f"{row['high']:.3f}"
         print(f"  {row['feature']}: {row['coefficient']:+.3f} log-odds ({low} to {high})")
+    for line in quality_words(quality) if quality is not None else ():
+        print(f"check: {line}")
     for warning in form["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
 
