@@ -276,7 +276,7 @@ def test_supported_family_has_nothing_against_it(models, family):
 @pytest.mark.parametrize(
     ("family", "changes", "reason"),
     [
-        ("bloom", {}, "can't be replaced"),
+        ("bloom", {}, "no attention from outside"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},

@@ -23,6 +23,8 @@ class KeyValues:
     def __init__(self, *, n_rows: int, capacity: int) -> None:
         self._shape = (n_rows, capacity)
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.sliding_windows: dict[int, int | None] = {}
+        """By layer, as its attention has been called."""
 
     def layer(
         self, index: int, key: torch.Tensor, value: torch.Tensor

@@ -9,28 +9,20 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from evalcore.errors import ModelError
+from runners.engine.architecture import check_arguments, replaced_attention
 from runners.engine.slots import Chunk, Prefix, SlotPass
 
 __all__ = ["slot_attention"]
 
 _NAME = "parity_slots"
-_HARMLESS = frozenset(
-    {"position_ids", "use_cache", "cache_position", "is_causal", "output_attentions"}
-    | {"output_hidden_states", "return_dict", "past_key_values", "position_embeddings"}
-)
 _LOWEST = torch.finfo(torch.float32).min
 
 
 @contextmanager
 def slot_attention(model: Any) -> Iterator[None]:
     """Let a model's layers attend over slots; each forward pass then needs ``slot_pass=``."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
-    try:
+    with replaced_attention(model, _NAME):
         yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def _attention(
@@ -60,9 +52,8 @@ def _attention(
     -------
     torch.Tensor : (1, n_tokens, n_heads, value_size)
     """
-    odd = sorted(name for name, v in others.items() if name not in _HARMLESS and v is not None)
-    if odd or dropout:
-        raise ModelError(f"its attention takes {', '.join(odd) or 'dropout'}")
+    check_arguments(others, dropout)
+    slot_pass.states.sliding_windows[module.layer_idx] = sliding_window
     layer = _Layer(module.layer_idx, slot_pass, window=sliding_window, softcap=softcap)
     out = layer.attend(query[0] * scaling, key[0], value[0])
     return out.flatten(1, 2)[None], None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from evalcore.errors import ModelError
+from runners.engine.architecture import why_unknown, window_mismatch
 from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
 from runners.engine.slots_attention import slot_attention
 
 __all__ = ["forward_slots", "why_not"]
 
-_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
-_CHANGING_ROPE = {"dynamic", "longrope"}
 _PREFIX, _OWN, _OTHER = 5, 3, 7
 
 
@@ -55,21 +53,7 @@ def why_not(model: Any) -> str | None:
     with a shared prefix, packed beside another one, and continued by a token; the logits must be
     those of plain forward passes.
     """
-    return _known_obstacle(model) or _trial(model)
-
-
-def _known_obstacle(model: Any) -> str | None:
-    config = model.config.get_text_config()
-    if not getattr(model, "_supports_attention_backend", False):
-        return "its attention can't be replaced through transformers"
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        return "it computes logits for all tokens"
-    rope = getattr(config, "rope_parameters", None) or {}
-    for settings in (rope, *(v for v in rope.values() if isinstance(v, dict))):
-        if settings.get("rope_type") in _CHANGING_ROPE:
-            return f"its position encoding ({settings['rope_type']}) changes with the longest text"
-    odd = sorted(set(getattr(config, "layer_types", None) or []) - _KNOWN_LAYERS)
-    return f"it has layers of kind {odd[0]}" if odd else None
+    return why_unknown(model) or _trial(model)
 
 
 def _trial(model: Any) -> str | None:
@@ -83,17 +67,21 @@ def _trial(model: Any) -> str | None:
     ]
     try:
         with slot_attention(model):
-            found = _through_slots(model, one, other)
+            states = KeyValues(n_rows=2, capacity=_OTHER)
+            found = _through_slots(model, states, one, other)
     except (ModelError, TypeError) as error:
         return str(error).splitlines()[0]
     largest = max(float(logits.abs().max()) for logits in wanted)
     tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
     off = max(float((a - b).abs().max()) for a, b in zip(wanted, found, strict=True))
-    return None if off <= tolerance * largest else f"its logits would be off by {off:.2g}"
+    if not off <= tolerance * largest:
+        return f"its logits would be off by {off:.2g}"
+    return window_mismatch(model.config.get_text_config(), states.sliding_windows)
 
 
-def _through_slots(model: Any, one: list[int], other: list[int]) -> list[torch.Tensor]:
-    states = KeyValues(n_rows=2, capacity=_OTHER)
+def _through_slots(
+    model: Any, states: KeyValues, one: list[int], other: list[int]
+) -> list[torch.Tensor]:
     shared = KeyValues(n_rows=1, capacity=_PREFIX)
     prefix = Prefix(one[:_PREFIX], shared)
     read = [Chunk(states=shared, row=0, tokens=prefix.tokens, past=0, prefix=None)]

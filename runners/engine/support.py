@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from runners.engine.architecture import why_unknown, window_mismatch
 from runners.engine.memory import Governor, free_bytes
 from runners.engine.planning import Sizes, plan_chunks
 from runners.engine.scoring import TreeScorer
@@ -18,8 +17,6 @@ from runners.options import RunnerOptions
 
 __all__ = ["tree_scorer", "why_no_trees"]
 
-_LAYERS = frozenset({"full_attention", "sliding_attention"})
-_ROTATIONS_OF_LENGTH = frozenset({"dynamic", "longrope"})
 _TOLERANCE = 1e-3
 _LOW_PRECISION_SHARE = 0.25
 _TRIAL_SIZES = Sizes(block_tokens=2, segment_tokens=2)
@@ -57,7 +54,7 @@ def why_no_trees(model: Any) -> str | None:
         log-probability has to agree within 1e-3; in lower precision within a quarter of what
         another first token changes.
     """
-    reason = _unlike_what_is_known(model)
+    reason = why_unknown(model)
     if reason is not None:
         return reason
     governor = Governor.of(model, budget_bytes=2**62, max_rows=64)
@@ -73,35 +70,7 @@ def why_no_trees(model: Any) -> str | None:
     error = max(abs(result.logprob - wanted[at].logprob) for at, result in found.results)
     if error > _tolerance(model, [result.logprob for result in wanted]):
         return f"log-probabilities of a trial differ by {error:.2g}"
-    return _window_mismatch(model.config.get_text_config(), scorer.states.sliding_windows)
-
-
-def _unlike_what_is_known(model: Any) -> str | None:
-    config = model.config.get_text_config()
-    parameters = inspect.signature(model.forward).parameters
-    odd_layers = sorted(set(getattr(config, "layer_types", None) or ()) - _LAYERS)
-    odd_rotations = sorted(set(_rotations(config)) & _ROTATIONS_OF_LENGTH)
-    reasons = {
-        "its architecture takes no attention from outside": not getattr(
-            model, "_supports_attention_backend", False
-        ),
-        "its tokens can't be given positions (as with ALiBi)": "position_ids" not in parameters,
-        "it computes logits everywhere": "logits_to_keep" not in parameters,
-        f"it has layers of type {', '.join(odd_layers)}": bool(odd_layers),
-        f"its rotary embedding ({', '.join(odd_rotations)}) depends on a text's length": bool(
-            odd_rotations
-        ),
-        "it attends in chunks": getattr(config, "attention_chunk_size", None) is not None,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _rotations(config: Any) -> Iterator[str]:
-    """Yield the kinds of rotary embedding, which differ by type of layer in some models."""
-    found = getattr(config, "rope_parameters", None) or {}
-    for part in [found, *(value for value in found.values() if isinstance(value, dict))]:
-        if isinstance(part.get("rope_type"), str):
-            yield part["rope_type"]
+    return window_mismatch(model.config.get_text_config(), scorer.states.sliding_windows)
 
 
 def _trial_spans(model: Any) -> tuple[list[Span], list[Span]]:
@@ -122,17 +91,3 @@ def _tolerance(model: Any, logprobs: list[float]) -> float:
         return _TOLERANCE
     effects = [abs(logprobs[i] - logprobs[i + 3]) for i in range(3)]
     return max(_TOLERANCE, _LOW_PRECISION_SHARE * max(effects))
-
-
-def _window_mismatch(config: Any, seen: dict[int, int | None]) -> str | None:
-    """Compare sliding windows as configured with those that attention was told.
-
-    A trial is too short to show them in its results.
-    """
-    window = getattr(config, "sliding_window", None)
-    types = getattr(config, "layer_types", None) or ["sliding_attention"] * len(seen)
-    for layer, kind in enumerate(types):
-        wanted = window if kind == "sliding_attention" else None
-        if seen.get(layer) != wanted:
-            return f"layer {layer} has a sliding window of {wanted}, not told to its attention"
-    return None

@@ -17,28 +17,19 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from evalcore.errors import ModelError
+from runners.engine.architecture import check_arguments, replaced_attention
 from runners.engine.tree import Segment, Tree, own_mask
 
 __all__ = ["PathStates", "Piece", "tree_attention"]
 
 _NAME = "parity_tree"
-_HARMLESS = frozenset(
-    {"position_ids", "use_cache", "cache_position", "is_causal", "output_attentions"}
-    | {"output_router_logits"}
-    | {"output_hidden_states", "return_dict", "past_key_values", "position_embeddings"}
-)
 
 
 @contextmanager
 def tree_attention(model: Any) -> Iterator[None]:
     """Let a model's layers attend over a tree; each forward pass then needs ``tree_piece=``."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
-    try:
+    with replaced_attention(model, _NAME):
         yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 class PathStates:
@@ -184,9 +175,7 @@ def _attention(
     -------
     torch.Tensor : (1, n_rows, n_heads, value_size)
     """
-    odd = sorted(name for name, v in others.items() if name not in _HARMLESS and v is not None)
-    if odd or dropout:
-        raise ModelError(f"its attention takes {', '.join(odd) or 'dropout'}")
+    check_arguments(others, dropout)
     tree_piece.states.sliding_windows[module.layer_idx] = sliding_window
     keys, values = tree_piece.states.layer(module.layer_idx, key, value)
     n_heads, n_rows = query.shape[1:3]
