@@ -180,6 +180,27 @@ def test_requests_of_all_kinds_are_decoded_together(models):
     assert [a.tokens for a in together] == [run(models("llama"), [job])[0].tokens for job in jobs]
 
 
+@pytest.mark.parametrize("stop", [(), ("e",), ("the", "\n\n"), ("é", "日本", "ü")])
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_answers_equal_the_plain_path_s(tiny_model, run_model, collect, stop, temperature):
+    from evalcore.protocols import GenerateRequest
+    from evalcore.records import SamplingParams
+
+    texts = ["The quick", "", "日本語 too. Ünïcödé", "What is 12 + 30? " * 9, "tabs\tand", "é"]
+    params = SamplingParams(max_new_tokens=40, stop=stop, temperature=temperature)
+    requests = [GenerateRequest(prompt=text, params=params) for text in texts * 3]
+    string = f"hf:{tiny_model.folder}"
+    slots = collect(run_model(string, batch_size=4).generate(requests))
+    plain = collect(run_model(string, engine="plain").generate(requests))
+    assert [facts(answer) for answer in slots] == [facts(answer) for answer in plain]
+    assert max(answer.n_truncated for answer in slots) > 0
+
+
+def facts(answer):
+    counts = (answer.prompt_tokens, answer.completion_tokens, answer.n_truncated)
+    return answer.text, answer.finish_reason, *counts
+
+
 def test_no_jobs_give_no_answers(models):
     assert run(models("llama"), []) == []
 

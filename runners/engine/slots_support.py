@@ -15,6 +15,8 @@ from runners.engine.slots_attention import slot_attention
 __all__ = ["forward_slots", "why_not"]
 
 _PREFIX, _OWN, _OTHER = 5, 3, 7
+_EXACT, _ROUNDED = 1e-3, 0.1
+"""Shares of the largest logit, in float32 and in what is rounded more coarsely."""
 
 
 def forward_slots(model: Any, step: SlotPass, *, keep: Sequence[int]) -> torch.Tensor:
@@ -72,7 +74,8 @@ def _trial(model: Any) -> str | None:
     except (ModelError, TypeError) as error:
         return str(error).splitlines()[0]
     largest = max(float(logits.abs().max()) for logits in wanted)
-    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
+    is_exact = model.dtype == torch.float32 and not getattr(model, "quantization_method", None)
+    tolerance = _EXACT if is_exact else _ROUNDED
     off = max(float((a - b).abs().max()) for a, b in zip(wanted, found, strict=True))
     if not off <= tolerance * largest:
         return f"its logits would be off by {off:.2g}"
