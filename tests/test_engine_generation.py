@@ -263,6 +263,25 @@ def test_out_of_memory_halves_the_rows_and_loses_no_answer(models, monkeypatch):
     assert max(n_rows) > 2
 
 
+@pytest.mark.usefixtures("eager_sharing")
+def test_out_of_memory_on_a_shared_beginning_loses_no_answer(models, monkeypatch):
+    import torch
+
+    from runners.engine import generation
+
+    forward, calls = generation.forward_slots, []
+
+    def tight(model, step, *, keep):
+        calls.append(step)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("no room")
+        return forward(model, step, keep=keep)
+
+    monkeypatch.setattr(generation, "forward_slots", tight)
+    jobs = make_jobs(make_prompts(3))
+    assert len(run(models("llama"), jobs, n_slots=8)) == len(jobs)
+
+
 def test_memory_decides_how_many_rows_decode(models):
     model = models("llama")
     jobs = make_jobs([[50, 60, 70 + place] for place in range(9)], max_new_tokens=7)

@@ -178,7 +178,7 @@ class _Slots:
     def _admit(self) -> None:
         """Put prompts into free slots."""
         while self._queue and len(self._rows) < self._n_slots:
-            index, group = self._queue.popleft()
+            index, group = self._queue[0]
             job = self._jobs[index]
             start = time.perf_counter()
             row = _Row(
@@ -189,6 +189,8 @@ class _Slots:
                 sampler=RowSampler(job.params, job.seed),
             )
             row.prefill_s = time.perf_counter() - start
+            # Not before, since memory may run out on the way here.
+            self._queue.popleft()
             self._rows.append(row)
 
     def _prefix(self, group: PromptGroup, tokens: Sequence[int]) -> Prefix | None:
@@ -233,7 +235,7 @@ class _Slots:
             picked = pick_tokens(logits[: len(choosing)], [row.sampler for row in choosing])
             for row, token in zip(choosing, picked, strict=True):
                 row.tokens.append(token)
-        share_s = (time.perf_counter() - start) / (len(step.tokens))
+        share_s = (time.perf_counter() - start) / len(step.tokens)
         for row in decoding:
             row.n_read += 1
             row.decode_s += share_s
