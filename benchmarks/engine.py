@@ -25,6 +25,7 @@ import torch
 from engine_generation import generation_contests
 from engine_measure import Contest, Setup, compare, report
 from engine_scoring import scoring_contests
+from engine_variants import variant_contests
 from engine_workloads import make_model
 
 from evalcore.protocols import Runner
@@ -33,6 +34,7 @@ from runners import open_runners, parse_model
 # What makes contests, told a runner, the folder of its model, and the device.
 MAKERS: tuple[Callable[[Runner, Path, str], list[Callable[[], Contest]]], ...] = (
     scoring_contests,
+    variant_contests,
     generation_contests,
 )
 

@@ -11,12 +11,13 @@ from engine_measure import Contest
 from engine_workloads import SCORING, ScoringWorkload
 
 from evalcore.protocols import Loglikelihood, LoglikelihoodRequest, RollingRequest, Runner
+from evalcore.records import ModelSpec
 from runners.engine.planning import Sizes, plan_chunks
 from runners.engine.tree import grow_tree
 from runners.hf.encoding import Encoder
 from runners.hf.scoring import Span, pair_span, rolling_spans
 
-__all__ = ["harness_model", "scoring_contests"]
+__all__ = ["count_flops", "harness_model", "scoring_contests"]
 
 Requests = Sequence[LoglikelihoodRequest] | Sequence[RollingRequest]
 _BATCH_SIZES = ("1", "8", "32")
@@ -39,7 +40,8 @@ def scoring_contests(runner: Runner, folder: Path, device: str) -> list[Callable
     # last, after a trial on whole windows that takes longer than the work.
     sizes = _BATCH_SIZES if device == "cpu" else (*_BATCH_SIZES, "auto")
     return [
-        lambda workload=workload: _contest(workload, runner, harness, sizes) for workload in SCORING
+        lambda workload=workload: _contest(workload, runner, harness, folder=folder, sizes=sizes)
+        for workload in SCORING
     ]
 
 
@@ -51,7 +53,7 @@ def harness_model(folder: Path, device: str) -> Any:
 
 
 def _contest(
-    workload: ScoringWorkload, runner: Runner, harness: Any, sizes: Sequence[str]
+    workload: ScoringWorkload, runner: Runner, harness: Any, *, folder: Path, sizes: Sequence[str]
 ) -> Contest:
     requests = workload.make()
     some = requests[: max(8, len(requests) // 6)]
@@ -61,7 +63,7 @@ def _contest(
         theirs={f"batch {size}": _theirs(harness, requests, size) for size in sizes},
         trials={f"batch {size}": _theirs(harness, some, size) for size in sizes},
         differences=lambda ours, theirs: _differences(requests, ours, theirs),
-        flops=_least_flops(harness.model.config, _spans(requests, harness)),
+        flops=count_flops(requests, folder),
         least_ratio=workload.least_ratio,
         least_fraction=0.7,
     )
@@ -121,15 +123,21 @@ def _answers(requests: Requests, logprobs: Sequence[float]) -> list[int]:
     return [values.index(max(values)) for values in choices.values()]
 
 
-def _spans(requests: Requests, harness: Any) -> list[list[Span]]:
-    from evalcore.records import ModelSpec
+def count_flops(requests: Requests, folder: Path) -> float:
+    """Count the floating-point operations that requests need at least."""
+    from transformers import AutoConfig, AutoTokenizer
 
-    spec = ModelSpec(name="", backend="hf", weights="")
-    encoder, window = Encoder(harness.tokenizer, spec), harness.max_length
+    config = AutoConfig.from_pretrained(folder)
+    encoder = Encoder(
+        AutoTokenizer.from_pretrained(folder), ModelSpec(name="", backend="hf", weights="")
+    )
+    window = config.max_position_embeddings
     if isinstance(requests[0], RollingRequest):
         texts = encoder.texts([request.text for request in requests])
-        return [rolling_spans(tokens, encoder.first_token, window) for tokens in texts]
-    return [[pair_span(*pair, window)] for pair in encoder.pairs(requests)]
+        return _least_flops(
+            config, [rolling_spans(tokens, encoder.first_token, window) for tokens in texts]
+        )
+    return _least_flops(config, [[pair_span(*p, window)] for p in encoder.pairs(requests)])
 
 
 def _least_flops(config: Any, work: Sequence[Sequence[Span]]) -> float:

@@ -1,0 +1,89 @@
+"""Five variants of one base in one go, against five runs of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from engine_measure import Contest
+from engine_scoring import count_flops
+from engine_workloads import SCORING
+
+from evalcore.protocols import Loglikelihood, LoglikelihoodRequest, Runner
+from evalcore.records import ModelSpec
+from runners import open_runners, parse_model
+
+__all__ = ["variant_contests"]
+
+_ATTENTION = ("q_proj", "v_proj")
+_ALL = (*_ATTENTION, "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_TARGETS = (_ATTENTION, _ALL, _ATTENTION, _ALL)
+_MOST_COMPUTE = 1.05
+"""Of five variants in one go, as a share of five runs of their own."""
+
+
+def variant_contests(_runner: Runner, folder: Path, device: str) -> list[Callable[[], Contest]]:
+    """Return what makes the contest of a base and four adapters, read anew by both sides."""
+    return [lambda: _contest(folder, device)]
+
+
+def _contest(folder: Path, device: str) -> Contest:
+    adapters = [_make_adapter(folder, place) for place in range(len(_TARGETS))]
+    base = f"hf:{folder}?device={device}"
+    specs = [parse_model(text) for text in (base, *(f"{base}+lora:{path}" for path in adapters))]
+    requests = [
+        request for request in SCORING[0].make() if isinstance(request, LoglikelihoodRequest)
+    ]
+    return Contest(
+        name="base and 4 adapters in one go",
+        ours=lambda: _run(specs, requests),
+        theirs={"5 runs": lambda: [scores for spec in specs for scores in _run([spec], requests)]},
+        trials={},
+        differences=_differences,
+        flops=len(specs) * count_flops(requests, folder),
+        least_ratio=1 / _MOST_COMPUTE,
+        least_fraction=None,
+    )
+
+
+def _run(
+    specs: Sequence[ModelSpec], requests: Sequence[LoglikelihoodRequest]
+) -> list[list[Loglikelihood]]:
+    with closing(open_runners(specs)) as runners:
+        return [_scores(runner, requests) for runner in runners]
+
+
+def _scores(runner: Runner, requests: Sequence[LoglikelihoodRequest]) -> list[Loglikelihood]:
+    pairs = [pair for finished in runner.loglikelihood(requests) for pair in finished.results]
+    return [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
+
+
+def _differences(
+    ours: Sequence[Sequence[Loglikelihood]], theirs: Sequence[Sequence[Loglikelihood]]
+) -> str:
+    for variant, (mine, alone) in enumerate(zip(ours, theirs, strict=True)):
+        pairs = zip(mine, alone, strict=True)
+        off = max(abs(a.logprob - b.logprob) for a, b in pairs)
+        if off > 1e-4:
+            return f"variant {variant} is off by {off:.2g}"
+    return ""
+
+
+def _make_adapter(folder: Path, place: int) -> Path:
+    """Write a random adapter of rank 16 that changes the model clearly."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    config = LoraConfig(
+        r=16, lora_alpha=32, target_modules=list(_TARGETS[place]), task_type="CAUSAL_LM"
+    )
+    torch.manual_seed(place)
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    target = folder / f"adapter-{place}"
+    adapted.save_pretrained(target)
+    return target
