@@ -112,6 +112,7 @@ class SlotPass:
     """Of each decoding row."""
     chunks: Sequence[Chunk] = ()
     _made: dict[object, torch.Tensor] = field(default_factory=dict)
+    _sharing: dict[Prefix, list[int]] | None = None
 
     @property
     def n_decoding(self) -> int:
@@ -139,12 +140,13 @@ class SlotPass:
         return places
 
     def sharing(self) -> dict[Prefix, list[int]]:
-        """Return the decoding rows of each prefix."""
-        rows: dict[Prefix, list[int]] = {}
-        for row, prefix in enumerate(self.prefixes):
-            if prefix is not None:
-                rows.setdefault(prefix, []).append(row)
-        return rows
+        """Return the decoding rows of each prefix; worked out once for all layers."""
+        if self._sharing is None:
+            self._sharing = {}
+            for row, prefix in enumerate(self.prefixes):
+                if prefix is not None:
+                    self._sharing.setdefault(prefix, []).append(row)
+        return self._sharing
 
     def indices(self, values: Sequence[int], device: torch.device) -> torch.Tensor:
         """Return integers as a tensor; each distinct list is sent to a device once in a pass."""

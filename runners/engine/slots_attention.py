@@ -106,7 +106,7 @@ class _Layer:
             everyone = len(members) == n
             chosen = step.indices(members, device)
             some = query if everyone else query[:, :, chosen]
-            positions = [step.first_positions[row] for row in members]
+            positions = [step.first_positions[row] for row in members] if self._window else ()
             shared = self._prefix_part(prefix, some, positions)
             if everyone:
                 out = _merge((out, mass), shared)
