@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,6 +44,16 @@ LimitOption = Annotated[
 BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Most sequences run together.")
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="Besides the weights, such as 4GiB; else half of the free."
+    ),
+]
+EngineOption = Annotated[
+    Literal["auto", "plain"],
+    typer.Option("--engine", help="auto shares what requests have in common; plain doesn't."),
+]
 
 
 def evaluate(
@@ -53,6 +64,8 @@ def evaluate(
     ],
     limit: LimitOption = None,
     batch_size: BatchSizeOption = None,
+    memory: MemoryOption = None,
+    engine: EngineOption = "auto",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -65,8 +78,15 @@ def evaluate(
 
     loaded = [load_task(name, limit=limit) for name in task]
     specs = _resolved(model)
+    opener = _opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
-        runs = evaluate_tasks(specs, loaded, opened, open_runners=_opener(batch_size), begin=begin)
+        runs = evaluate_tasks(
+            specs,
+            loaded,
+            opened,
+            open_runners=opener,
+            begin=begin,
+        )
     if as_json:
         print_json({"runs": [_run_form(run) for run in runs]})
     else:
@@ -89,6 +109,8 @@ def generate(
     ] = True,
     limit: LimitOption = None,
     batch_size: BatchSizeOption = None,
+    memory: MemoryOption = None,
+    engine: EngineOption = "auto",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -110,6 +132,7 @@ def generate(
     )
     examples = _prompt_examples(prompts, limit)
     specs = _resolved(model)
+    opener = _opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         answers = answer_prompts(
             specs,
@@ -117,7 +140,7 @@ def generate(
             opened,
             params=params,
             chat=chat,
-            open_runners=_opener(batch_size),
+            open_runners=opener,
             begin=begin,
         )
     if as_json:
@@ -129,6 +152,8 @@ def generate(
 def run(
     file: Annotated[Path, typer.Argument(help="YAML run file: models, tasks, prompts.")],
     batch_size: BatchSizeOption = None,
+    memory: MemoryOption = None,
+    engine: EngineOption = "auto",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -145,7 +170,7 @@ def run(
     loaded = [load_task(name, limit=run_file.limit) for name in run_file.tasks]
     examples = _prompt_examples([Path(path) for path in run_file.prompts], run_file.limit)
     specs = _resolved(run_file.model_strings())
-    opener = _opener(batch_size)
+    opener = _opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         runs = evaluate_tasks(specs, loaded, opened, open_runners=opener, begin=begin)
         answers = answer_prompts(
@@ -215,7 +240,7 @@ def demo(
     specs = _resolved(DEMO_MODELS)
     with open_store(workspace, None) as opened:
         with progress_bars() as begin:
-            evaluate_tasks(specs, loaded, opened, open_runners=_opener(None), begin=begin)
+            evaluate_tasks(specs, loaded, opened, open_runners=_opener(), begin=begin)
         board = standings(opened, models=[spec.name for spec in specs])
         report = write_report(board, opened, workspace / "report.html")
         tracking_uri = f"sqlite:///{workspace / 'mlflow.db'}"
@@ -311,10 +336,19 @@ def _resolved(models: Sequence[str]) -> list[ModelSpec]:
     return list(names.values())
 
 
-def _opener(batch_size: int | None) -> OpenRunners:
-    from runners import RunnerOptions, open_runners
+def _opener(
+    batch_size: int | None = None,
+    *,
+    memory: str | None = None,
+    engine: Literal["auto", "plain"] = "auto",
+) -> OpenRunners:
+    """Return what opens runners with these options."""
+    from runners import RunnerOptions, open_runners, parse_bytes
 
-    options = RunnerOptions() if batch_size is None else RunnerOptions(batch_size=batch_size)
+    memory_bytes = None if memory is None else parse_bytes(memory)
+    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes)
+    if batch_size is not None:
+        options = replace(options, batch_size=batch_size)
     return lambda specs: open_runners(specs, options=options)
 
 

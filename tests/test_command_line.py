@@ -81,6 +81,8 @@ def test_tasks_lists_the_bundled_ones_and_checks_own_files(parity, task: Path):
         (["eval", "-m", "fake:x", "-t", "nosuch"], "task must be a YAML file, lm_eval:NAME or one of"),
         (["eval", "-m", "fake:x", "-t", "nosuch.yaml"], "nosuch.yaml: no such file"),
         (["eval", "-m", "fake:x"], "Missing option"),
+        (["eval", "-m", "fake:x", "-t", "tiny-choice", "--memory", "much"], "much"),
+        (["eval", "-m", "fake:x", "-t", "tiny-choice", "--engine", "fast"], "auto"),
         (["eval", "-m", "a=fake:x", "-m", "b=fake:x", "-t", "tiny-choice"], "the same variant"),
         (["eval", "-m", "a=fake:x", "-m", "a=fake:y", "-t", "tiny-choice"], "two models are named"),
         (["generate", "-m", "fake:x", "-p", "nosuch.txt"], "nosuch.txt: no such file"),
