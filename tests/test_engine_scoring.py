@@ -129,6 +129,18 @@ def test_trunk_is_kept_for_the_chunks_that_share_it(models):
     assert n_others == [n_first - len(stem)] * 3
 
 
+def test_trunk_that_differs_within_a_block_is_computed_from_the_blocks_beginning(models):
+    trees = scorer(models["llama"])
+    n_computed = []
+    for trunk in ([*range(10, 22)], [*range(10, 15), *range(60, 67)]):
+        work = [[Span(inputs=[*trunk, choice], targets=[3])] for choice in range(8)]
+        (chunk,) = plan_chunks(work, SMALL)
+        result = trees.score(chunk)
+        n_computed.append(result.n_computed)
+        assert_equal_to_naive(models["llama"], work, dict(result.results))
+    assert n_computed == [12 + 8, 8 + 8]
+
+
 def test_trunk_of_other_weights_is_not_used():
     model = make_model("llama")
     work = [[Span(inputs=[*range(10, 30), choice], targets=[3])] for choice in range(8)]
