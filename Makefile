@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	./scripts/install_chromium.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -27,7 +27,7 @@ bench-ratings: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/ratings.py
 
 bench-engine: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
