@@ -78,7 +78,10 @@ def test_tasks_lists_the_bundled_ones_and_checks_own_files(parity, task: Path):
     [
         (["eval", "-m", "nosuch:x", "-t", "tiny-choice"], "got 'nosuch:x'"),
         (["eval", "-m", "zoo:nosuch", "-t", "tiny-choice"], "zoo"),
-        (["eval", "-m", "fake:x", "-t", "nosuch"], "task must be a YAML file, lm_eval:NAME or one of"),
+        (
+            ["eval", "-m", "fake:x", "-t", "nosuch"],
+            "task must be a YAML file, lm_eval:NAME or one of",
+        ),
         (["eval", "-m", "fake:x", "-t", "nosuch.yaml"], "nosuch.yaml: no such file"),
         (["eval", "-m", "fake:x"], "Missing option"),
         (["eval", "-m", "fake:x", "-t", "tiny-choice", "--memory", "much"], "much"),
