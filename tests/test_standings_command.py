@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evalcore.errors import InputError
+from evalcore.errors import WorkspaceError
 from evalcore.records import ModelSpec
 from evalcore.store import open_store
 from leaderboards.cli import leaderboard
@@ -48,7 +48,7 @@ def test_command_gives_json_with_fingerprints_and_pairs(workspace):
 
 def test_command_on_an_empty_workspace_says_what_to_run(tmp_path):
     done = run("-w", str(tmp_path / "out"))
-    assert isinstance(done.exception, InputError)
+    assert isinstance(done.exception, WorkspaceError)
     assert "parity eval" in str(done.exception)
 
 
