@@ -234,6 +234,7 @@ def demo(
     from leaderboards.standings import standings
     from leaderboards.table import render
     from leaderboards.tracking import sync
+    from leaderboards.words import summary
     from reports.page import write_report
 
     loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
@@ -243,20 +244,19 @@ def demo(
             evaluate_tasks(specs, loaded, opened, open_runners=_opener(), begin=begin)
         board = standings(opened, models=[spec.name for spec in specs])
         report = write_report(board, opened, workspace / "report.html")
-        tracking_uri = f"sqlite:///{workspace / 'mlflow.db'}"
         synced = sync(
             board,
             opened,
-            tracking_uri=tracking_uri,
+            tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}",
             board="demo",
             artifacts=workspace / "mlartifacts",
         )
     if as_json:
-        print_json({"leaderboard": board, "report": str(report), "sync": synced})
+        print_json({"summary": summary(board), "report": str(report), "sync": synced})
         return
     Console().print(render(board))
     print(f"Report:  open {report} in a browser")
-    print(f"MLflow:  mlflow ui --backend-store-uri {tracking_uri}")
+    print(f"MLflow:  {synced.command}")
     print(f"         then open http://127.0.0.1:5000{synced.page}")
 
 

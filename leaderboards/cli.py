@@ -105,5 +105,5 @@ def _say(synced: SyncResult) -> None:
     if synced.tracking_uri.startswith("http"):
         print(f"Open {synced.tracking_uri.rstrip('/')}{synced.page}")
     else:
-        print(f"mlflow ui --backend-store-uri {synced.tracking_uri}")
+        print(synced.command)
         print(f"then open http://127.0.0.1:5000{synced.page}")

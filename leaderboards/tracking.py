@@ -17,6 +17,8 @@ change has made outdated are deleted in MLflow's way: they leave the list and ca
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -77,6 +79,13 @@ class SyncResult:
             f"/#/experiments/{self.experiment_id}/runs"
             f"?workflowType=machine_learning&viewStateShareKey={_VIEW}"
         )
+
+    @property
+    def command(self) -> str:
+        """Command that serves a mirror in a file; by its path where it is not on the PATH."""
+        beside = Path(sys.executable).with_name("mlflow")
+        program = "mlflow" if shutil.which("mlflow") else str(beside)
+        return f"{program} ui --backend-store-uri {self.tracking_uri}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
