@@ -6,7 +6,7 @@ import pytest
 
 @pytest.mark.slow
 def test_demo_goes_from_the_tiny_family_to_report_and_mlflow(parity, tmp_path: Path):
-    code, out, err = parity("demo", "--limit", "8", "-w", tmp_path / "out", "--json")
+    code, out, _ = parity("demo", "--limit", "8", "-w", tmp_path / "out", "--json")
     result = json.loads(out)
     assert code == 0
     assert "instruct+math" in result["summary"]
