@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,6 +95,7 @@ def group_codes(labels: ArrayLike) -> NDArray[np.intp]:
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1)
 
 
+@lru_cache(maxsize=4096)  # a large board asks for the same ones thousands of times
 def t_quantile(level: float, df: float) -> float:
     """Half-width of a two-sided interval in standard errors; inf without degrees of freedom."""
     if not 0.0 < level < 1.0:
