@@ -138,9 +138,7 @@ class GenerationTask(FileTask):
 
     def score(self, example: Example, responses: Sequence[Response]) -> Mapping[str, Measurement]:
         """Measure the answer by each metric; nan if generating it failed."""
-        (answer,) = responses
-        if not isinstance(answer, Completion):
-            raise TypeError(f"expected a completion, got {type(answer).__name__}")
+        answer = _completion(responses[0])
         if answer.finish_reason == "error":
             return {name: Measurement(math.nan) for name in self.metrics}
         return {
@@ -153,7 +151,7 @@ class GenerationTask(FileTask):
         return self.metrics[metric].estimate(
             [item.measurements[metric].value for item in items],
             groups=_groups(items),
-            texts=[item.responses[0].text for item in items],  # type: ignore[union-attr]
+            texts=[_completion(item.responses[0]).text for item in items],
             references=[item.example.references for item in items],
         )
 
@@ -225,6 +223,12 @@ def _groups(items: Sequence[ScoredExample]) -> list[str] | None:
     if all(item.example.group is None for item in items):
         return None
     return [item.example.group or f"single {item.example.id}" for item in items]
+
+
+def _completion(response: Response) -> Completion:
+    if not isinstance(response, Completion):
+        raise TypeError(f"expected a completion, got {type(response).__name__}")
+    return response
 
 
 def _loglikelihood(response: Response) -> Loglikelihood:
