@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
 
-from evalcore.hashing import content_hash
 from evalcore.protocols import (
     Finished,
     GenerateRequest,
@@ -17,11 +16,11 @@ from evalcore.protocols import (
     RollingRequest,
     Runner,
 )
-from evalcore.records import Example, Generation, ModelSpec, SamplingParams
+from evalcore.records import Example, ModelSpec
 from evalcore.store import Store
 from evalcore.store.store import Answered
 
-__all__ = ["Begin", "Job", "OpenRunners", "Work", "answer_prompts", "pending", "respond"]
+__all__ = ["Begin", "Job", "OpenRunners", "Work", "pending", "respond"]
 
 OpenRunners = Callable[[Sequence[ModelSpec]], Generator[Runner, None, None]]
 """Yields a running model for each spec, each in use until the next one is asked for."""
@@ -37,6 +36,8 @@ class Job:
 
     example: Example
     request: Request
+    previous_key: str | None = None
+    """Request of the turn before, in a conversation of several turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Work:
     key: str
     """What the work is counted for: a task's hash."""
     jobs: Sequence[Job]
+    then: Callable[[Sequence[Response]], Work | None] | None = None
+    """Makes the work that follows from the responses to these jobs, such as the next turn."""
 
 
 def pending(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> list[Job]:
@@ -73,7 +76,7 @@ def respond(
     left: dict[str, list[Work]] = {}
     for spec in specs:
         store.add_model(spec)
-        left[spec.fingerprint] = [work for work in works if pending(spec, work.jobs, store)]
+        left[spec.fingerprint] = [work for work in works if not _is_done(spec, work, store)]
         for work in works:
             if work not in left[spec.fingerprint]:
                 done(spec, work)
@@ -81,8 +84,28 @@ def respond(
     with closing(open_runners(list(busy.values()))) as runners:
         for runner in runners:
             for work in left[runner.spec.fingerprint]:
-                _answer(runner, work, store, begin=begin)
+                stage: Work | None = work
+                while stage is not None:
+                    _answer(runner, stage, store, begin=begin)
+                    stage = _next_stage(runner.spec, stage, store)
                 done(runner.spec, work)
+
+
+def _is_done(spec: ModelSpec, work: Work, store: Store) -> bool:
+    stage: Work | None = work
+    while stage is not None:
+        if pending(spec, stage.jobs, store):
+            return False
+        stage = _next_stage(spec, stage, store)
+    return True
+
+
+def _next_stage(spec: ModelSpec, stage: Work, store: Store) -> Work | None:
+    if stage.then is None:
+        return None
+    keys = [job.request.key for job in stage.jobs]
+    answered = store.responses(spec.fingerprint, keys)
+    return stage.then([answered[key] for key in keys])
 
 
 def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> None:
@@ -95,6 +118,7 @@ def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> None:
                 request_key=todo[place].request.key,
                 response=response,
                 params=getattr(todo[place].request, "params", None),
+                previous_key=todo[place].previous_key,
             )
             for place, response in finished.results
         ]
@@ -112,53 +136,3 @@ def _run(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Respo
     if isinstance(requests[0], LoglikelihoodRequest):
         return runner.loglikelihood(cast("Sequence[LoglikelihoodRequest]", requests))
     return runner.loglikelihood_rolling(cast("Sequence[RollingRequest]", requests))
-
-
-def answer_prompts(
-    specs: Sequence[ModelSpec],
-    examples: Sequence[Example],
-    store: Store,
-    *,
-    params: SamplingParams,
-    chat: bool,
-    open_runners: OpenRunners,
-    begin: Begin,
-) -> list[Generation]:
-    """Let each model answer a prompt set.
-
-    Parameters
-    ----------
-    specs
-        Resolved variants.
-    examples
-        The prompts.
-    store
-        What is answered there already isn't asked again.
-    params
-        How answers are decoded.
-    chat
-        Through the model's chat template; otherwise the last message is continued as plain text.
-    open_runners, begin
-        As in :func:`respond`.
-
-    Returns
-    -------
-    list of Generation
-        By model, then prompt, in the order given.
-    """
-    prompts = [item.messages if chat else item.messages[-1].content for item in examples]
-    jobs = [
-        Job(item, GenerateRequest(prompt=prompt, params=params))
-        for item, prompt in zip(examples, prompts, strict=True)
-    ]
-    work = Work("prompts", content_hash(["prompts", [job.request.key for job in jobs]]), jobs)
-    store.add_examples(examples)
-    respond(
-        specs, [work], store, open_runners=open_runners, begin=begin, done=lambda _spec, _work: None
-    )
-    answers = {
-        (answer.fingerprint, answer.request_key): answer
-        for spec in specs
-        for answer in store.generations(fingerprint=spec.fingerprint)
-    }
-    return [answers[spec.fingerprint, job.request.key] for spec in specs for job in jobs]

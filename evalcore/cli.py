@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.commandline import (
+    JsonOption,
+    StoreOption,
+    WorkspaceOption,
+    print_json,
+    print_table,
+)
 from evalcore.errors import IncompleteError, InputError
+from runners.commandline import (
+    BatchSizeOption,
+    EngineOption,
+    MemoryOption,
+    ModelOption,
+    resolved_models,
+    runner_opener,
+)
 
 if TYPE_CHECKING:
-    from evalcore.answering import OpenRunners
     from evalcore.records import EvalRun, Example, Generation, ModelSpec
 
 __all__ = ["demo", "evaluate", "generate", "run", "tasks"]
@@ -29,30 +41,8 @@ DEMO_MODELS = (
     f"instruct+math (nf4)=zoo:tiny?dtype=fp32&quant=nf4{_INSTRUCT}{_MATH}",
 )
 
-ModelOption = Annotated[
-    list[str],
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="Model string, such as zoo:tiny or hf:DIR+lora:DIR*0.5; repeatable.",
-    ),
-]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
-]
-BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Most sequences run together.")
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--memory", metavar="SIZE", help="Besides the weights, such as 4GiB; else half of the free."
-    ),
-]
-EngineOption = Annotated[
-    Literal["auto", "plain"],
-    typer.Option("--engine", help="auto shares what requests have in common; plain doesn't."),
 ]
 
 
@@ -77,8 +67,8 @@ def evaluate(
     from evalcore.tasks import load_task
 
     loaded = [load_task(name, limit=limit) for name in task]
-    specs = _resolved(model)
-    opener = _opener(batch_size, memory=memory, engine=engine)
+    specs = resolved_models(model)
+    opener = runner_opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         runs = evaluate_tasks(
             specs,
@@ -116,8 +106,8 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Answer a prompt set with each model, for judges and voters to compare."""
-    from evalcore.answering import answer_prompts
     from evalcore.progress import progress_bars
+    from evalcore.prompting import answer_prompts
     from evalcore.records import SamplingParams
     from evalcore.store import open_store
 
@@ -131,8 +121,8 @@ def generate(
         seed=seed,
     )
     examples = _prompt_examples(prompts, limit)
-    specs = _resolved(model)
-    opener = _opener(batch_size, memory=memory, engine=engine)
+    specs = resolved_models(model)
+    opener = runner_opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         answers = answer_prompts(
             specs,
@@ -159,9 +149,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate and generate as a YAML file says."""
-    from evalcore.answering import answer_prompts
     from evalcore.evaluate import evaluate as evaluate_tasks
     from evalcore.progress import progress_bars
+    from evalcore.prompting import answer_prompts
     from evalcore.runfile import read_run_file
     from evalcore.store import open_store
     from evalcore.tasks import load_task
@@ -169,8 +159,8 @@ def run(
     run_file = read_run_file(file)
     loaded = [load_task(name, limit=run_file.limit) for name in run_file.tasks]
     examples = _prompt_examples([Path(path) for path in run_file.prompts], run_file.limit)
-    specs = _resolved(run_file.model_strings())
-    opener = _opener(batch_size, memory=memory, engine=engine)
+    specs = resolved_models(run_file.model_strings())
+    opener = runner_opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         runs = evaluate_tasks(specs, loaded, opened, open_runners=opener, begin=begin)
         answers = answer_prompts(
@@ -214,7 +204,7 @@ def tasks(
     if as_json:
         print_json({"tasks": rows})
     else:
-        _print_table([{key: row[key] for key in row if key != "hash"} for row in rows])
+        print_table([{key: row[key] for key in row if key != "hash"} for row in rows])
 
 
 def demo(
@@ -238,10 +228,10 @@ def demo(
     from reports.page import write_report
 
     loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
-    specs = _resolved(DEMO_MODELS)
+    specs = resolved_models(DEMO_MODELS)
     with open_store(workspace, None) as opened:
         with progress_bars() as begin:
-            evaluate_tasks(specs, loaded, opened, open_runners=_opener(), begin=begin)
+            evaluate_tasks(specs, loaded, opened, open_runners=runner_opener(), begin=begin)
         board = standings(opened, models=[spec.name for spec in specs])
         report = write_report(board, opened, workspace / "report.html")
         synced = sync(
@@ -270,7 +260,7 @@ def _print_answers(answers: Sequence[Generation], specs: Sequence[ModelSpec]) ->
         }
         for answer in answers
     ]
-    _print_table(rows)
+    print_table(rows)
 
 
 def _print_runs(runs: Sequence[EvalRun]) -> None:
@@ -288,21 +278,7 @@ def _print_runs(runs: Sequence[EvalRun]) -> None:
                 "remarks": "; ".join(item.warnings),
             }
         )
-    _print_table(rows)
-
-
-def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    if not rows:
-        return
-    table = Table(*rows[0], box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table)
+    print_table(rows)
 
 
 def _run_form(run: EvalRun) -> dict[str, object]:
@@ -318,38 +294,6 @@ def _run_form(run: EvalRun) -> dict[str, object]:
         "efficiency": run.efficiency,
         "warnings": run.warnings,
     }
-
-
-def _resolved(models: Sequence[str]) -> list[ModelSpec]:
-    """Check all models before any work begins; one that is named twice counts once."""
-    from runners import parse_model, resolve
-
-    names: dict[str, ModelSpec] = {}
-    variants: dict[str, str] = {}
-    for spec in (resolve(parse_model(text)) for text in models):
-        if names.setdefault(spec.name, spec).fingerprint != spec.fingerprint:
-            raise InputError(f"two models are named {spec.name!r}; name one with NAME=…")
-        if variants.setdefault(spec.fingerprint, spec.name) != spec.name:
-            raise InputError(
-                f"models {variants[spec.fingerprint]!r} and {spec.name!r} are the same variant"
-            )
-    return list(names.values())
-
-
-def _opener(
-    batch_size: int | None = None,
-    *,
-    memory: str | None = None,
-    engine: Literal["auto", "plain"] = "auto",
-) -> OpenRunners:
-    """Return what opens runners with these options."""
-    from runners import RunnerOptions, open_runners, parse_bytes
-
-    memory_bytes = None if memory is None else parse_bytes(memory)
-    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes)
-    if batch_size is not None:
-        options = replace(options, batch_size=batch_size)
-    return lambda specs: open_runners(specs, options=options)
 
 
 def _prompt_examples(paths: Sequence[Path], limit: int | None) -> list[Example]:

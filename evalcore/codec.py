@@ -12,6 +12,8 @@ from evalcore.records import Adapter, Efficiency, Estimate, EvalRun, Example, Me
 
 __all__ = ["estimate_from", "example_from", "jsonable", "run_from", "spec_from", "to_json"]
 
+_EXAMPLE_LISTS = ("follow_ups", "references", "choices", "images")
+
 
 def jsonable(value: Any) -> Any:
     """Return records, mappings, sequences and sets as plain JSON types; nan, inf as None."""
@@ -54,7 +56,7 @@ def spec_from(fields: Mapping[str, Any]) -> ModelSpec:
 
 def example_from(fields: Mapping[str, Any]) -> Example:
     """Rebuild an example."""
-    lists = {key: tuple(fields[key]) for key in ("references", "choices", "images")}
+    lists = {key: tuple(fields.get(key, ())) for key in _EXAMPLE_LISTS}
     messages = tuple(Message(**message) for message in fields["messages"])
     return Example(**{**fields, **lists, "messages": messages})
 

@@ -1,4 +1,4 @@
-"""What all commands share: options, and JSON on stdout.
+"""What all commands share: options, and results as JSON or as a table on stdout.
 
 Importing this module is cheap, so that ``parity --help`` is; a command's module imports its heavy
 parts inside the command.
@@ -7,6 +7,7 @@ parts inside the command.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "StoreOption",
     "WorkspaceOption",
     "print_json",
+    "print_table",
 ]
 
 WorkspaceOption = Annotated[
@@ -41,3 +43,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 def print_json(value: Any) -> None:
     """Print a record or nested structure as strict JSON on stdout."""
     sys.stdout.write(to_json(value, indent=2) + "\n")
+
+
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows with the same keys as a table; nothing for no rows."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(*rows[0], box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    Console().print(table)

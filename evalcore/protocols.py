@@ -34,6 +34,7 @@ __all__ = [
     "RollingRequest",
     "Runner",
     "ScoredExample",
+    "StreamingRunner",
     "Task",
 ]
 
@@ -47,11 +48,15 @@ class GenerateRequest:
 
     prompt: Prompt
     params: SamplingParams
+    top_logprobs: int = 0
+    """How many of the likeliest first tokens to report with their log-probabilities; a runner that
+    can't reports none."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
-        return content_hash(["generate", _prompt_form(self.prompt), asdict(self.params)])
+        content = ["generate", _prompt_form(self.prompt), asdict(self.params)]
+        return content_hash([*content, *([self.top_logprobs] if self.top_logprobs else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,11 @@ class Completion:
     """Wall-clock time of the batch divided by its answers."""
     n_truncated: int = 0
     """Tokens of the prompt that did not fit the window and were cut off at its beginning."""
+    first_token_logprobs: Mapping[str, float] | None = None
+    """The likeliest first tokens with the natural logarithms of their probabilities; None where
+    they were not asked or can't be had."""
+    cost_usd: float | None = None
+    """What the call cost; None where nothing is paid or the price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +170,16 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Give back memory; the runner can't be used afterwards."""
+
+
+class StreamingRunner(Runner, Protocol):
+    """A runner that can also show an answer while it is being made."""
+
+    def stream(self, request: GenerateRequest) -> Iterator[str]:
+        """Yield the answer piece by piece; closing the iterator ends the generation.
+
+        The pieces put together are the text that ``generate`` would give.
+        """
 
 
 @dataclass(frozen=True, slots=True)

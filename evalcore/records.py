@@ -148,6 +148,8 @@ class Example:
     """Content hash."""
     messages: tuple[Message, ...]
     """The prompt, last turn by the user; for perplexity the text as a single message."""
+    follow_ups: tuple[str, ...] = ()
+    """What the user says next, one text after each answer of the model."""
     references: tuple[str, ...] = ()
     """Right answers; with choices, those among them that are right."""
     choices: tuple[str, ...] = ()
@@ -171,6 +173,8 @@ class Generation:
     """Of the model."""
     request_key: str
     """Hash of prompt and parameters; with the fingerprint, the key in the store."""
+    previous_key: str | None = None
+    """Request of the turn before; None for the first turn of a conversation."""
     params: SamplingParams
     text: str
     finish_reason: FinishReason
@@ -178,6 +182,10 @@ class Generation:
     completion_tokens: int
     duration_s: float
     """Wall-clock time of the batch divided by its answers."""
+    first_token_logprobs: Mapping[str, float] | None = None
+    """Natural logarithms of the likeliest first tokens' probabilities, where they were asked."""
+    cost_usd: float | None = None
+    """What the call cost when it was made; None where nothing is paid or the price is unknown."""
     created_utc: str
 
 

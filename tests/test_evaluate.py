@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evalcore.answering import answer_prompts
 from evalcore.evaluate import evaluate
+from evalcore.prompting import answer_prompts
 from evalcore.protocols import GenerateRequest, Loglikelihood, Runner
 from evalcore.records import ModelSpec, SamplingParams
 from evalcore.store import open_store
@@ -166,3 +166,37 @@ def test_answer_prompts_keeps_order_and_asks_once(store, tmp_path: Path):
         )
         assert house.n_requests == expected
         assert [answer.text for answer in answers] == ["one", "two", "three"]
+
+
+def test_later_turns_follow_the_models_own_answers(store, tmp_path: Path):
+    lines = [{"turns": ["one", "two", "three"]}, {"turns": ["alone"]}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    examples, params = read_prompts(tmp_path / "p.jsonl"), SamplingParams(max_new_tokens=3)
+    for expected in (4, 0):
+        house = FakeHouse()
+        answers = answer_prompts(
+            [SPEC], examples, store, params=params, chat=True, open_runners=house.open, begin=silent
+        )
+        assert house.n_requests == expected
+        assert [answer.text for answer in answers] == ["one", "two", "three", "alone"]
+    found = store.conversations(SPEC.fingerprint, [example.id for example in examples])
+    assert [len(found[example.id]) for example in examples] == [3, 1]
+
+
+def test_conversation_begun_last_counts_where_there_are_several(store, tmp_path: Path):
+    (tmp_path / "p.jsonl").write_text('{"turns": ["one", "two"]}')
+    examples = read_prompts(tmp_path / "p.jsonl")
+    for length in (3, 5):
+        answer_prompts(
+            [SPEC],
+            examples,
+            store,
+            params=SamplingParams(max_new_tokens=length),
+            chat=True,
+            open_runners=FakeHouse().open,
+            begin=silent,
+        )
+    turns = store.conversations(SPEC.fingerprint, [examples[0].id])[examples[0].id]
+    assert len(turns) == 2
+    assert turns[0].params == turns[1].params
+    assert turns[1].previous_key == turns[0].request_key

@@ -222,9 +222,17 @@ def test_prompts_are_read_from_text_lines_and_from_objects(tmp_path: Path):
     assert contents == ["just text", "one turn", "do"]
 
 
-def test_prompt_with_several_turns_is_refused(tmp_path: Path):
-    write_lines(tmp_path / "p.jsonl", [{"turns": ["a", "b"]}])
-    with pytest.raises(TaskError, match="line 1: turns must hold a single turn"):
+def test_prompt_with_several_turns_keeps_them_in_order(tmp_path: Path):
+    write_lines(tmp_path / "p.jsonl", [{"turns": ["a", "b", "c"]}])
+    (example,) = read_prompts(tmp_path / "p.jsonl")
+    assert [message.content for message in example.messages] == ["a"]
+    assert example.follow_ups == ("b", "c")
+
+
+@pytest.mark.parametrize("turns", [[], "a", None, [1]])
+def test_prompt_with_broken_turns_is_told_by_line(tmp_path: Path, turns):
+    write_lines(tmp_path / "p.jsonl", [{"turns": turns}])
+    with pytest.raises(TaskError, match="line 1"):
         read_prompts(tmp_path / "p.jsonl")
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 __all__ = [
     "SCHEMA_REVISION",
     "battle",
+    "claim",
     "comparison",
     "eval_run",
     "example",
@@ -37,7 +38,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -87,7 +88,19 @@ generation = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("duration_s", Float, nullable=False),
     Column("created_utc", String(20), nullable=False),
+    Column("previous_key", String(32)),  # null = first turn of a conversation
+    Column("first_token_logprobs", JSON(none_as_null=True)),
+    Column("cost_usd", Float),
     Index("generation_by_example", "example_id"),
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("request_key", String(32), primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("expires_utc", String(20), nullable=False),
 )
 
 loglikelihood = Table(

@@ -45,6 +45,8 @@ class Answered:
     response: Response
     params: SamplingParams | None = None
     """Of a generation."""
+    previous_key: str | None = None
+    """Request of the turn before, where a generation goes on with a conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,28 @@ class Store:
         with self._reading() as connection:
             return [_generation(row) for row in connection.execute(query)]
 
+    def conversations(
+        self, fingerprint: str, example_ids: Sequence[str]
+    ) -> dict[str, tuple[Generation, ...]]:
+        """Return a model's answers by example, turn by turn.
+
+        Where an example was answered in several ways, such as with other sampling parameters, the
+        way begun last counts. Examples without an answer are left out.
+        """
+        columns = schema.generation.c
+        found: dict[str, list[Generation]] = {}
+        with self._reading() as connection:
+            for start in range(0, len(example_ids), _KEYS_PER_QUERY):
+                some = example_ids[start : start + _KEYS_PER_QUERY]
+                query = (
+                    schema.generation.select()
+                    .where(columns.fingerprint == fingerprint, columns.example_id.in_(some))
+                    .order_by(columns.created_utc, columns.request_key)
+                )
+                for row in connection.execute(query):
+                    found.setdefault(row.example_id, []).append(_generation(row))
+        return {example_id: _newest_chain(answers) for example_id, answers in found.items()}
+
     def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
         """Sum up the work that a model did on a task, over all sessions."""
         columns = schema.work.c
@@ -346,12 +370,26 @@ def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str
         keys = {"example_id": item.example_id, "request_key": item.request_key}
         row = asdict(item.response) | keys
         if isinstance(item.response, Completion):
-            row["params"] = asdict(item.params or SamplingParams())
+            row |= {
+                "params": asdict(item.params or SamplingParams()),
+                "previous_key": item.previous_key,
+            }
             rows.setdefault(schema.generation, []).append(row)
         else:
             row["logprob"] = _null_if_nan(item.response.logprob)
             rows.setdefault(schema.loglikelihood, []).append(row)
     return rows
+
+
+def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
+    """Return the newest first turn and what follows it; answers come oldest first."""
+    following = {answer.previous_key: answer for answer in answers}
+    chain = []
+    turn = following.get(None)
+    while turn is not None:
+        chain.append(turn)
+        turn = following.get(turn.request_key)
+    return tuple(chain)
 
 
 def _null_if_nan(value: float) -> float | None:
@@ -377,6 +415,8 @@ def _completion(row: Any) -> Response:
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
         duration_s=row.duration_s,
+        first_token_logprobs=row.first_token_logprobs,
+        cost_usd=row.cost_usd,
     )
 
 

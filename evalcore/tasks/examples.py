@@ -18,8 +18,8 @@ from evalcore.records import Example, Message
 __all__ = ["LineTemplates", "example_from_fields", "read_examples", "read_jsonl", "unique"]
 
 _KNOWN_FIELDS = frozenset(
-    {"id", "prompt", "text", "messages", "reference", "references", "choices", "answer"}
-    | {"category", "group", "images", "metadata"}
+    {"id", "prompt", "text", "messages", "follow_ups", "reference", "references", "choices"}
+    | {"answer", "category", "group", "images", "metadata"}
 )
 _ROLES = ("system", "user", "assistant")
 
@@ -136,6 +136,7 @@ def example_from_fields(fields: Any, templates: LineTemplates, *, where: str) ->
     example = Example(
         id="",
         messages=_messages(fields, templates, where=where),
+        follow_ups=_texts(fields, "follow_ups", where=where),
         references=_references(fields, choices, templates, where=where),
         choices=choices,
         category=_label(fields, "category"),
@@ -149,7 +150,8 @@ def example_from_fields(fields: Any, templates: LineTemplates, *, where: str) ->
 def _with_id(example: Example, *, own_id: object) -> Example:
     content = asdict(example)
     kept = ("messages", "references", "choices", "category", "group", "images")
-    return replace(example, id=content_hash([own_id, *(content[key] for key in kept)]))
+    follow_ups = [example.follow_ups] if example.follow_ups else []
+    return replace(example, id=content_hash([own_id, *(content[key] for key in kept), *follow_ups]))
 
 
 def _messages(

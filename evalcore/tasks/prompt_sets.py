@@ -18,7 +18,8 @@ def read_prompts(path: Path) -> list[Example]:
 
     A ``.txt`` file has one prompt a line. A ``.jsonl`` file has one JSON text or object a line;
     an object names the prompt ``prompt``, ``text``, ``instruction``, ``messages``, or ``turns``
-    with a single turn, and may have ``id`` (or ``question_id``), ``category`` and ``group``.
+    (what the user says, turn by turn), and may have ``id`` (or ``question_id``), ``category`` and
+    ``group``.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def _fields(content: Any, *, where: str) -> Mapping[str, Any]:
         fields.setdefault("prompt", fields["instruction"])
     if "turns" in fields:
         turns = fields.pop("turns")
-        if not isinstance(turns, list) or len(turns) != 1:
-            raise TaskError(f"{where}: turns must hold a single turn; got {turns!r}")
+        if not isinstance(turns, list) or not turns:
+            raise TaskError(f"{where}: turns must be a list of texts; got {turns!r}")
         fields.setdefault("prompt", turns[0])
+        fields.setdefault("follow_ups", turns[1:])
     return fields

@@ -1,0 +1,90 @@
+"""What commands that run models share: options, and how these become specs and open runners.
+
+Importing this module is cheap, so that ``parity --help`` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from evalcore.errors import InputError
+
+if TYPE_CHECKING:
+    from evalcore.answering import OpenRunners
+    from evalcore.records import ModelSpec
+
+__all__ = [
+    "BatchSizeOption",
+    "EngineOption",
+    "MemoryOption",
+    "ModelOption",
+    "resolved_models",
+    "runner_opener",
+]
+
+ModelOption = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model string, such as zoo:tiny or hf:DIR+lora:DIR*0.5; repeatable.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Most sequences run together.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="Besides the weights, such as 4GiB; else half of the free."
+    ),
+]
+EngineOption = Annotated[
+    Literal["auto", "plain"],
+    typer.Option("--engine", help="auto shares what requests have in common; plain doesn't."),
+]
+
+
+def resolved_models(models: Sequence[str]) -> list[ModelSpec]:
+    """Check all models before any work begins; one that is named twice counts once.
+
+    Raises
+    ------
+    ModelError
+        If a model string can't be read, or what it names can't be found.
+    InputError
+        If two variants have one name, or two names mean one variant.
+    """
+    from runners import parse_model, resolve
+
+    names: dict[str, ModelSpec] = {}
+    variants: dict[str, str] = {}
+    for spec in (resolve(parse_model(text)) for text in models):
+        if names.setdefault(spec.name, spec).fingerprint != spec.fingerprint:
+            raise InputError(f"two models are named {spec.name!r}; name one with NAME=…")
+        if variants.setdefault(spec.fingerprint, spec.name) != spec.name:
+            raise InputError(
+                f"models {variants[spec.fingerprint]!r} and {spec.name!r} are the same variant"
+            )
+    return list(names.values())
+
+
+def runner_opener(
+    batch_size: int | None = None,
+    *,
+    memory: str | None = None,
+    engine: Literal["auto", "plain"] = "auto",
+) -> OpenRunners:
+    """Return what opens runners with these options; InputError for a size that can't be read."""
+    from runners import RunnerOptions, open_runners, parse_bytes
+
+    memory_bytes = None if memory is None else parse_bytes(memory)
+    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes)
+    if batch_size is not None:
+        options = replace(options, batch_size=batch_size)
+    return lambda specs: open_runners(specs, options=options)
