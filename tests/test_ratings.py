@@ -140,6 +140,33 @@ def test_sandwich_equals_the_formula_for_two_models():
     assert cov[0, 0] + cov[1, 1] - 2 * cov[0, 1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("n_models", [2, 200, 300])
+def test_counts_equal_a_plain_sum_over_votes(monkeypatch, n_models):
+    monkeypatch.setattr("evalcore.stats.counts._CHUNK_VOTES", 100)
+    rng = np.random.default_rng(n_models)
+    a = rng.integers(n_models, size=1001)
+    b = (a + rng.integers(1, n_models, 1001)) % n_models
+    winner, weights = rng.integers(4, size=1001).astype(np.uint8), rng.random(1001)
+    names = tuple(f"{i:03}" for i in range(n_models))
+    votes = Votes(models=names, model_a=a, model_b=b, winner=winner)
+    wins, ties = np.zeros((2, n_models, n_models))
+    np.add.at(wins, (a[winner == 0], b[winner == 0]), weights[winner == 0])
+    np.add.at(wins, (b[winner == 1], a[winner == 1]), weights[winner == 1])
+    np.add.at(ties, (a[winner > 1], b[winner > 1]), weights[winner > 1])
+    counts = count_votes(votes, weights=weights)
+    np.testing.assert_allclose(counts.wins, wins, rtol=1e-12)
+    np.testing.assert_allclose(counts.ties, ties + ties.T, rtol=1e-12)
+    np.testing.assert_array_equal(count_votes(votes).battles > 0, counts.battles > 0)
+
+
+@pytest.mark.parametrize("code", [-1, 2])
+def test_code_of_no_model_is_an_error(code):
+    a, b = np.array([0, code]), np.array([1, 0])
+    votes = Votes(models=("x", "y"), model_a=a, model_b=b, winner=np.zeros(2, np.uint8))
+    with pytest.raises(InputError, match=r"codes must lie in \[0, 2\)"):
+        count_votes(votes)
+
+
 def test_weight_two_rates_like_two_votes():
     rows = [("x", "y", "model_a"), ("y", "z", "tie"), ("z", "x", "model_a"), ("y", "x", "tie")]
     doubled = rate_votes(make_votes([*rows, rows[1]]))

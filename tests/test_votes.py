@@ -172,6 +172,31 @@ def test_categories_text_and_lists_encode_alike():
         assert votes.model_a.tolist() == text.model_a.tolist()
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_blocks_make_no_difference(monkeypatch, size):
+    frame = pd.DataFrame(
+        {"model_a": list("yxzay"), "model_b": list("xyxzx"), "winner": ["tie"] * 5}
+    )
+    whole = Votes.from_columns(frame)
+    monkeypatch.setattr("evalcore.votes.encode._BLOCK_VOTES", size)
+    blocks = Votes.from_columns(frame)
+    assert blocks.models == whole.models == ("a", "x", "y", "z")
+    assert blocks.model_a.tolist() == whole.model_a.tolist() == [2, 1, 3, 0, 2]
+
+
+def test_problems_are_found_in_every_block(monkeypatch):
+    monkeypatch.setattr("evalcore.votes.encode._BLOCK_VOTES", 2)
+    a, b = ["x", "y", "x", None, "y"], ["y", "x", "x", "y", "x"]
+    with pytest.raises(VotesError) as caught:
+        Votes.from_columns({"model_a": a, "model_b": b, "winner": ["tie"] * 4 + ["TIE"]})
+    lines = str(caught.value).splitlines()
+    assert [line.split("(")[-1] for line in lines] == [
+        "votes, row 3; 1 row)",
+        "votes, row 4; 1 row)",
+        "votes, row 5; 1 row)",
+    ]
+
+
 def test_columns_of_unequal_length_are_an_error():
     with pytest.raises(VotesError, match="equal length"):
         Votes.from_columns({"model_a": ["x"], "model_b": ["y", "x"], "winner": ["tie"]})

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalcore.votes.columns import WINNERS, Categories, Votes, code_dtype
+from evalcore.votes.names import NameEncoder, filled
 from evalcore.votes.parse import MISSING, Parsed, parse_flags, parse_numbers, parse_times
-from evalcore.votes.problems import Problems
-from evalcore.votes.schema import feature_columns
+from evalcore.votes.problems import Positions, Problems
+from evalcore.votes.schema import REQUIRED, feature_columns
 
 __all__ = ["VotesBuilder"]
 
@@ -25,6 +27,7 @@ _WINNER_PERMITTED = f"winner must be one of {', '.join(WINNERS)}"
 _UNKNOWN = 255
 _SIDES = ("model_a", "model_b")
 _NAMES = ("rater", "example_id", "rater_kind")
+_BLOCK_VOTES = 1 << 18  # a block's codes stay in the cache
 
 
 class VotesBuilder:
@@ -44,12 +47,12 @@ class VotesBuilder:
         self.problems = Problems(source, unit)
         self._source = source
         self._features = tuple(features)
-        self._models = _NameEncoder()
-        self._optional = {name: _NameEncoder() for name in _NAMES}
+        self._models = NameEncoder()
+        self._optional = {name: NameEncoder() for name in _NAMES}
         self._chunks: dict[str, list[NDArray[Any]]] = {}
-        self._ids: list[tuple[Any, NDArray[Any]]] = []
+        self._ids: list[tuple[Any, Positions]] = []
 
-    def add(self, columns: Mapping[str, Any], positions: NDArray[Any]) -> None:
+    def add(self, columns: Mapping[str, Any], positions: Positions) -> None:
         """Check and keep a chunk.
 
         Parameters
@@ -60,7 +63,10 @@ class VotesBuilder:
         positions
             ``(n,)`` line or row of each vote.
         """
-        self._add_battles(columns, positions)
+        for first in range(0, len(columns["winner"]), _BLOCK_VOTES):
+            rows = slice(first, first + _BLOCK_VOTES)
+            battles = {name: columns[name][rows] for name in REQUIRED}
+            self._add_battles(battles, positions[rows])
         for name in columns.keys() & self._optional.keys():
             self._keep(name, self._optional[name].add(columns[name]))
         if "created_utc" in columns:
@@ -89,8 +95,9 @@ class VotesBuilder:
         in_order = np.array_equal(order, np.arange(len(names)))
 
         def codes(name: str) -> NDArray[Any]:
-            joined = self._joined(name)
-            return np.asarray(joined.astype(dtype) if in_order else order.astype(dtype)[joined])
+            if in_order:
+                return np.concatenate(self._chunks.pop(name), dtype=dtype, casting="unsafe")
+            return np.asarray(order.astype(dtype)[self._joined(name)])
 
         return Votes(
             models=names,
@@ -121,7 +128,7 @@ class VotesBuilder:
     def _keep(self, name: str, values: NDArray[Any]) -> None:
         self._chunks.setdefault(name, []).append(values)
 
-    def _add_battles(self, columns: Mapping[str, Any], positions: NDArray[Any]) -> None:
+    def _add_battles(self, columns: Mapping[str, Any], positions: Positions) -> None:
         code_a, code_b = (self._add_models(name, columns, positions) for name in _SIDES)
         self.problems.add_where(
             "model_a and model_b must differ",
@@ -129,14 +136,12 @@ class VotesBuilder:
             positions,
             columns["model_a"],
         )
-        labels = _dictionary(columns["winner"])
-        table = [_WINNER_LABELS.get(label, _UNKNOWN) for label in labels.dictionary.to_pylist()]
-        winner = np.array([*table, _UNKNOWN], np.uint8)[_indices(labels)]
+        winner = _winner_codes(columns["winner"])
         self.problems.add_where(_WINNER_PERMITTED, winner == _UNKNOWN, positions, columns["winner"])
         self._keep("winner", winner)
 
     def _add_models(
-        self, name: str, columns: Mapping[str, Any], positions: NDArray[Any]
+        self, name: str, columns: Mapping[str, Any], positions: Positions
     ) -> NDArray[np.int32]:
         codes = self._models.add(columns[name])
         self.problems.add_where(
@@ -145,7 +150,7 @@ class VotesBuilder:
         self._keep(name, codes)
         return codes
 
-    def _add_parsed(self, name: str, parsed: Parsed, positions: NDArray[Any]) -> None:
+    def _add_parsed(self, name: str, parsed: Parsed, positions: Positions) -> None:
         self.problems.add_where(
             f"{name} must be {parsed.permitted}", parsed.bad, positions, parsed.texts
         )
@@ -178,34 +183,12 @@ class VotesBuilder:
         return chunks and np.concatenate(chunks)
 
 
-class _NameEncoder:
-    """Give names codes in the order in which they come."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    def add(self, values: Any) -> NDArray[np.int32]:
-        """Encode an Arrow array of text; -1 where a name is missing."""
-        encoded = _dictionary(values)
-        names = encoded.dictionary.to_pylist()
-        for name in sorted(set(names) - MISSING):  # sorted, so that codes are final most often
-            self._codes.setdefault(name, len(self._codes))
-        table = [self._codes.get(name, -1) for name in names]
-        codes: NDArray[np.int32] = np.array([*table, -1], np.int32)[_indices(encoded)]
-        return codes
-
-    def sorted_names(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the names sorted, and the position there of each code."""
-        names = tuple(sorted(self._codes))
-        position = {name: place for place, name in enumerate(names)}
-        return names, np.array([position[name] for name in self._codes], np.int64)
-
-
-def _dictionary(values: Any) -> Any:
-    return values if isinstance(values, pa.DictionaryArray) else values.dictionary_encode()
-
-
-def _indices(encoded: Any) -> NDArray[Any]:
-    """Positions in the dictionary; -1, which picks a table's last entry, where there is none."""
-    indices = encoded.indices
-    return np.asarray(indices.fill_null(-1) if indices.null_count else indices)
+def _winner_codes(labels: Any) -> NDArray[np.uint8]:
+    """Outcomes of an Arrow array of labels; ``_UNKNOWN`` where a label is none of the permitted."""
+    if isinstance(labels, pa.DictionaryArray):
+        given, positions = labels.dictionary.to_pylist(), labels.indices
+    else:
+        given = list(_WINNER_LABELS)
+        positions = pc.index_in(labels, value_set=pa.array(given, labels.type))
+    codes = [*(_WINNER_LABELS.get(label, _UNKNOWN) for label in given), _UNKNOWN]
+    return np.asarray(np.array(codes, np.uint8)[filled(positions)])

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
@@ -115,7 +114,7 @@ def _add_csv_batches(builder: VotesBuilder, path: Path, names: Mapping[str, str]
     with pa_csv.open_csv(path, convert_options=options, parse_options=parse) as batches:
         for batch in batches:
             columns = dict(zip(names, batch.columns, strict=True))
-            builder.add(columns, np.arange(line, line + len(batch)))
+            builder.add(columns, range(line, line + len(batch)))
             line += len(batch)
 
 
@@ -149,7 +148,7 @@ def _read_parquet(path: Path, features: Sequence[str]) -> Votes:
         names = present_columns(file.schema_arrow.names, features, str(path))
         for batch in file.iter_batches(columns=list(names.values())):
             columns = {name: as_text(name, batch.column(names[name])) for name in names}
-            builder.add(columns, np.arange(row, row + len(batch)))
+            builder.add(columns, range(row, row + len(batch)))
             row += len(batch)
     except pa.ArrowException as error:
         raise VotesError(f"votes must be a parquet file of text and numbers ({path})") from error

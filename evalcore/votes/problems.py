@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 
 from evalcore.errors import VotesError
 
-__all__ = ["Problems"]
+__all__ = ["Positions", "Problems"]
+
+Positions = Sequence[int] | NDArray[Any]
+"""Line or row of each vote, ``(n,)``."""
 
 
 class Problems:
@@ -51,7 +55,11 @@ class Problems:
         self._found[kind] = (min(first, position), so_far + count, sample)
 
     def add_where(
-        self, kind: str, mask: NDArray[np.bool_], positions: NDArray[Any], values: Any = None
+        self,
+        kind: str,
+        mask: NDArray[np.bool_],
+        positions: Positions,
+        values: Any = None,
     ) -> None:
         """Note a problem for the rows of a mask; ``values`` holds what was found in each row."""
         offenders = np.flatnonzero(mask)

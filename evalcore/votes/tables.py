@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from evalcore.errors import VotesError
@@ -34,7 +33,7 @@ def votes_from_columns(
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise VotesError(f"columns must be of equal length; got {lengths} ({source})")
-    builder.add(arrays, np.arange(1, lengths["winner"] + 1))
+    builder.add(arrays, range(1, lengths["winner"] + 1))
     return builder.build()
 
 
