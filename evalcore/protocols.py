@@ -51,12 +51,17 @@ class GenerateRequest:
     top_logprobs: int = 0
     """How many of the likeliest first tokens to report with their log-probabilities; a runner that
     can't reports none."""
+    json_schema: str | None = None
+    """JSON Schema, as JSON text, that the answer has to follow; a runner that can't hold the model
+    to one leaves it to the prompt."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
         content = ["generate", _prompt_form(self.prompt), asdict(self.params)]
-        return content_hash([*content, *([self.top_logprobs] if self.top_logprobs else [])])
+        asked = [self.top_logprobs] if self.top_logprobs else []
+        schema = [self.json_schema] if self.json_schema else []
+        return content_hash([*content, *asked, *schema])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

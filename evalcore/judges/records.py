@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evalcore.hashing import content_hash
-from evalcore.records import Example, ModelSpec, RaterKind, SamplingParams, Winner
+from evalcore.records import ModelSpec, RaterKind, SamplingParams, Winner
 
 __all__ = [
     "Answer",
