@@ -1,7 +1,8 @@
 """Tables of the workspace. A change here comes with a migration; a test compares the two.
 
-Facts (generation, loglikelihood, work, score, comparison, vote_event) are appended and keyed by
-content, so that work done once is never done twice. ``eval_run`` is derived and may be replaced.
+Facts (generation, loglikelihood, work, score, comparison) are appended and keyed by content, so
+that work done once is never done twice. ``eval_run`` is derived and may be replaced. Tables of
+the arena are in :mod:`evalcore.store.arena_schema`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from sqlalchemy import (
 
 __all__ = [
     "SCHEMA_REVISION",
-    "battle",
     "claim",
     "comparison",
     "eval_run",
@@ -33,12 +33,10 @@ __all__ = [
     "score",
     "task",
     "task_example",
-    "vote",
-    "vote_event",
     "work",
 ]
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -171,46 +169,4 @@ comparison = Table(
     Column("judge_prompt_version", Text),
     Column("cost_usd", Float),
     Index("comparison_by_example", "example_id"),
-)
-
-battle = Table(
-    "battle",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("token_hash", String(64), nullable=False, unique=True),
-    Column("rater", Text, nullable=False),
-    Column("study", Text),
-    Column("example_id", String(32), nullable=False),
-    Column("left_model", String(32), nullable=False),
-    Column("right_model", String(32), nullable=False),
-    Column("side_seed", Integer, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("leaks", JSON),
-    Column("timings", JSON),
-    Column("created_utc", String(20), nullable=False),
-    Index("battle_by_rater", "rater"),
-)
-
-vote = Table(
-    "vote",
-    metadata,
-    Column("battle_id", String(32), primary_key=True),  # one vote a battle, whatever happens
-    Column("choice", String(16), nullable=False),
-    Column("reasons", JSON),
-    Column("comment", Text, nullable=False),
-    Column("visible_ms", Integer),
-    Column("status", String(16), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("created_utc", String(20), nullable=False),
-)
-
-vote_event = Table(
-    "vote_event",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("battle_id", String(32), nullable=False),
-    Column("kind", String(32), nullable=False),
-    Column("detail", JSON),
-    Column("created_utc", String(20), nullable=False),
-    Index("vote_event_by_battle", "battle_id"),
 )
