@@ -10,7 +10,7 @@ from evalcore.errors import TaskError
 from evalcore.records import Example
 from evalcore.tasks.examples import LineTemplates, example_from_fields, read_jsonl, unique
 
-__all__ = ["read_prompts"]
+__all__ = ["prompt_fields", "read_prompts"]
 
 
 def read_prompts(path: Path) -> list[Example]:
@@ -29,7 +29,7 @@ def read_prompts(path: Path) -> list[Example]:
     numbered = []
     for number, content in _lines(path):
         where = f"{path}, line {number}"
-        fields = _fields(content, where=where)
+        fields = prompt_fields(content, where=where)
         numbered.append((number, example_from_fields(fields, LineTemplates(), where=where)))
     return unique(numbered, path)
 
@@ -48,7 +48,8 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
     return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _fields(content: Any, *, where: str) -> Mapping[str, Any]:
+def prompt_fields(content: Any, *, where: str) -> Mapping[str, Any]:
+    """Return a line's fields under our names, whichever of those known it uses."""
     if isinstance(content, str):
         return {"prompt": content}
     if not isinstance(content, dict):

@@ -1,0 +1,1 @@
+"""Studies: fixed prompts and answers, rated to a plan that is known beforehand."""
