@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Engine
 
 from evalcore.codec import example_from, jsonable, run_from, spec_from
 from evalcore.protocols import Completion, Loglikelihood, Response, Task
@@ -29,11 +25,11 @@ from evalcore.records import (
     utc_now,
 )
 from evalcore.store import schema
-from evalcore.store.opening import explained
+from evalcore.store.claims import Claims
+from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
+from evalcore.store.verdicts import Verdicts
 
 __all__ = ["Answered", "ScoreTable", "Store"]
-
-_KEYS_PER_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,42 +58,12 @@ class ScoreTable:
     """(n_models, n_examples); 0 where missing."""
 
 
-class Store:
+class Store(Claims, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
     be repeated and two processes can share the work. Each method is one transaction.
-
-    Raises
-    ------
-    WorkspaceError
-        From every method, if the database can't be read or written, such as on a full disk.
     """
-
-    def __init__(self, engine: Engine, *, where: str) -> None:
-        self._engine = engine
-        self.where = where
-        """Folder or URL, for messages."""
-
-    def close(self) -> None:
-        """Close the database's connections."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with explained(self.where), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with explained(self.where), self._engine.connect() as connection:
-            yield connection
 
     # models, tasks and examples
 
@@ -105,7 +71,7 @@ class Store:
         """Remember a variant; its name follows the latest call."""
         row = {"fingerprint": spec.fingerprint, "spec": asdict(spec), "created_utc": utc_now()}
         with self._writing() as connection:
-            _insert(connection, schema.model, [row], replace=("spec",))
+            insert_rows(connection, schema.model, [row], replace=("spec",))
 
     def models(self) -> dict[str, ModelSpec]:
         """All variants by fingerprint."""
@@ -122,14 +88,14 @@ class Store:
             for position, example in enumerate(task.examples)
         ]
         with self._writing() as connection:
-            _insert(connection, schema.task, [{**head, "created_utc": utc_now()}])
-            _insert(connection, schema.example, _example_rows(task.examples))
-            _insert(connection, schema.task_example, places)
+            insert_rows(connection, schema.task, [{**head, "created_utc": utc_now()}])
+            insert_rows(connection, schema.example, _example_rows(task.examples))
+            insert_rows(connection, schema.task_example, places)
 
     def add_examples(self, examples: Sequence[Example]) -> None:
         """Remember examples that belong to no task, such as a prompt set's."""
         with self._writing() as connection:
-            _insert(connection, schema.example, _example_rows(examples))
+            insert_rows(connection, schema.example, _example_rows(examples))
 
     def examples(self, task_hash: str) -> list[Example]:
         """Return a task's examples, in order."""
@@ -149,8 +115,8 @@ class Store:
         """Return what a model has answered already, by request key."""
         found: dict[str, Response] = {}
         with self._reading() as connection:
-            for start in range(0, len(keys), _KEYS_PER_QUERY):
-                some = keys[start : start + _KEYS_PER_QUERY]
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                some = keys[start : start + KEYS_PER_QUERY]
                 for table, build in _RESPONSES:
                     query = table.select().where(
                         table.c.fingerprint == fingerprint, table.c.request_key.in_(some)
@@ -166,7 +132,7 @@ class Store:
         shared = {"fingerprint": fingerprint, "created_utc": now}
         with self._writing() as connection:
             for table, rows in _response_rows(answered).items():
-                _insert(connection, table, [row | shared for row in rows])
+                insert_rows(connection, table, [row | shared for row in rows])
             row = {**asdict(took), **shared, "task_hash": task_hash}
             connection.execute(schema.work.insert(), [row])
 
@@ -212,8 +178,8 @@ class Store:
         columns = schema.generation.c
         found: dict[str, list[Generation]] = {}
         with self._reading() as connection:
-            for start in range(0, len(example_ids), _KEYS_PER_QUERY):
-                some = example_ids[start : start + _KEYS_PER_QUERY]
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
                 query = (
                     schema.generation.select()
                     .where(columns.fingerprint == fingerprint, columns.example_id.in_(some))
@@ -245,13 +211,13 @@ class Store:
                 "metric": score.metric,
                 "fingerprint": score.fingerprint,
                 "example_id": score.example_id,
-                "value": _null_if_nan(score.value),
+                "value": null_if_nan(score.value),
                 "weight": score.weight,
             }
             for score in scores
         ]
         with self._writing() as connection:
-            _insert(connection, schema.score, rows)
+            insert_rows(connection, schema.score, rows)
 
     def scores(self, fingerprint: str, task_hash: str) -> list[Score]:
         """Return a model's scores on a task, by metric and in the task's order."""
@@ -265,7 +231,7 @@ class Store:
         )
         with self._reading() as connection:
             return [
-                Score(**row._asdict() | {"value": _nan_if_null(row.value)})
+                Score(**row._asdict() | {"value": nan_if_null(row.value)})
                 for row in connection.execute(query)
             ]
 
@@ -291,7 +257,7 @@ class Store:
         for cell in cells:
             if cell.fingerprint in row_of and cell.example_id in column_of:
                 place_ = row_of[cell.fingerprint], column_of[cell.example_id]
-                values[place_] = _nan_if_null(cell.value)
+                values[place_] = nan_if_null(cell.value)
                 weights[place_] = cell.weight
         return ScoreTable(
             fingerprints=models, example_ids=example_ids, values=values, weights=weights
@@ -308,7 +274,7 @@ class Store:
             "created_utc": run.created_utc,
         }
         with self._writing() as connection:
-            _insert(connection, schema.eval_run, [row], replace=("record", "created_utc"))
+            insert_rows(connection, schema.eval_run, [row], replace=("record", "created_utc"))
 
     def runs(self) -> list[EvalRun]:
         """All runs, oldest first."""
@@ -322,7 +288,7 @@ class Store:
     def add_comparisons(self, comparisons: Iterable[Comparison]) -> None:
         """Store votes and verdicts; an id that is there already stays as it is."""
         with self._writing() as connection:
-            _insert(connection, schema.comparison, [asdict(item) for item in comparisons])
+            insert_rows(connection, schema.comparison, [asdict(item) for item in comparisons])
 
     def comparisons(
         self, *, kinds: Sequence[RaterKind] = ("human", "judge", "rule")
@@ -337,27 +303,6 @@ class Store:
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=1000).execute(query):
                 yield Comparison(**row._asdict())
-
-
-def _insert(
-    connection: Connection,
-    table: sa.Table,
-    rows: Sequence[dict[str, Any]],
-    *,
-    replace: tuple[str, ...] = (),
-) -> None:
-    """Insert rows; where the primary key is there already, keep the old row or some columns."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = list(table.primary_key.columns)
-    if replace:
-        new = {column: statement.excluded[column] for column in replace}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, rows)
 
 
 def _example_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -376,7 +321,7 @@ def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str
             }
             rows.setdefault(schema.generation, []).append(row)
         else:
-            row["logprob"] = _null_if_nan(item.response.logprob)
+            row["logprob"] = null_if_nan(item.response.logprob)
             rows.setdefault(schema.loglikelihood, []).append(row)
     return rows
 
@@ -390,14 +335,6 @@ def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
         chain.append(turn)
         turn = following.get(turn.request_key)
     return tuple(chain)
-
-
-def _null_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _nan_if_null(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _params_from(fields: dict[str, Any]) -> SamplingParams:
@@ -422,7 +359,7 @@ def _completion(row: Any) -> Response:
 
 def _loglikelihood(row: Any) -> Response:
     return Loglikelihood(
-        logprob=_nan_if_null(row.logprob),
+        logprob=nan_if_null(row.logprob),
         is_greedy=row.is_greedy,
         n_tokens=row.n_tokens,
         n_truncated=row.n_truncated,

@@ -1,0 +1,85 @@
+"""A database and its transactions, on which each kind of fact has its methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from evalcore.store.opening import explained
+
+__all__ = ["KEYS_PER_QUERY", "Database", "insert_rows", "nan_if_null", "null_if_nan"]
+
+KEYS_PER_QUERY = 500
+"""Most keys that one query asks for."""
+
+
+class Database:
+    """An open database.
+
+    Raises
+    ------
+    WorkspaceError
+        From every method, if the database can't be read or written, such as on a full disk.
+    """
+
+    def __init__(self, engine: Engine, *, where: str) -> None:
+        self._engine = engine
+        self.where = where
+        """Folder or URL, for messages."""
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with explained(self.where), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with explained(self.where), self._engine.connect() as connection:
+            yield connection
+
+
+def insert_rows(
+    connection: Connection,
+    table: sa.Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    replace: tuple[str, ...] = (),
+) -> None:
+    """Insert rows; where the primary key is there already, keep the old row or some columns."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = list(table.primary_key.columns)
+    if replace:
+        new = {column: statement.excluded[column] for column in replace}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, rows)
+
+
+def null_if_nan(value: float) -> float | None:
+    """Return what stands for a number in the database."""
+    return None if math.isnan(value) else value
+
+
+def nan_if_null(value: float | None) -> float:
+    """Return the number that a column stands for."""
+    return math.nan if value is None else value
