@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
+from evalcore.errors import IncompleteError
 from evalcore.protocols import (
+    Completion,
     Finished,
     GenerateRequest,
     LoglikelihoodRequest,
@@ -20,14 +24,20 @@ from evalcore.records import Example, ModelSpec
 from evalcore.store import Store
 from evalcore.store.store import Answered
 
-__all__ = ["Begin", "Job", "OpenRunners", "Work", "pending", "respond"]
+__all__ = ["PAID_BACKENDS", "Advance", "Begin", "Job", "OpenRunners", "Work", "pending", "respond"]
+
+PAID_BACKENDS: Final = frozenset({"openai"})
+"""Models whose calls may cost money: no two processes make the same one."""
+
+_POLL_S = 0.5
 
 OpenRunners = Callable[[Sequence[ModelSpec]], Generator[Runner, None, None]]
 """Yields a running model for each spec, each in use until the next one is asked for."""
 
-Advance = Callable[[int], None]
+Advance = Callable[[int, float], None]
+"""Told how many more requests have been finished, and what they cost in US dollars."""
 Begin = Callable[[str, int], Advance]
-"""Told a label and a number of requests; what it returns is told how many have been finished."""
+"""Told a label and a number of requests; begins to show how they get on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,13 @@ def respond(
     """Let each model answer what it hasn't answered yet.
 
     Only models with something left to do are opened. ``done`` is called for each model and work as
-    soon as all its answers are stored.
+    soon as all its answers are stored. An answer that failed is not stored: the next run asks
+    again.
+
+    Raises
+    ------
+    IncompleteError
+        After everything else has been done, with the number of failures by reason.
     """
     left: dict[str, list[Work]] = {}
     for spec in specs:
@@ -81,14 +97,35 @@ def respond(
             if work not in left[spec.fingerprint]:
                 done(spec, work)
     busy = {spec.fingerprint: spec for spec in specs if left[spec.fingerprint]}
+    failures: list[str] = []
     with closing(open_runners(list(busy.values()))) as runners:
         for runner in runners:
             for work in left[runner.spec.fingerprint]:
-                stage: Work | None = work
-                while stage is not None:
-                    _answer(runner, stage, store, begin=begin)
-                    stage = _next_stage(runner.spec, stage, store)
-                done(runner.spec, work)
+                failed = _answer_stages(runner, work, store, begin=begin)
+                failures += [f"{runner.spec.name}: {reason}" for reason in failed]
+                if not failed:
+                    done(runner.spec, work)
+    if failures:
+        raise IncompleteError(_told(failures))
+
+
+def _told(failures: Sequence[str]) -> str:
+    reasons = [f"{count} × {reason}" for reason, count in Counter(failures).most_common()]
+    return (
+        f"{len(failures)} answers could not be had ({'; '.join(reasons)}); "
+        "the same command asks for these again"
+    )
+
+
+def _answer_stages(runner: Runner, work: Work, store: Store, *, begin: Begin) -> list[str]:
+    """Answer a work and all that follows from it; stop at the first stage with failures."""
+    stage: Work | None = work
+    while stage is not None:
+        failed = _answer(runner, stage, store, begin=begin)
+        if failed:
+            return failed
+        stage = _next_stage(runner.spec, stage, store)
+    return []
 
 
 def _is_done(spec: ModelSpec, work: Work, store: Store) -> bool:
@@ -108,24 +145,61 @@ def _next_stage(spec: ModelSpec, stage: Work, store: Store) -> Work | None:
     return stage.then([answered[key] for key in keys])
 
 
-def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> None:
+def _answer(runner: Runner, work: Work, store: Store, *, begin: Begin) -> list[str]:
+    """Answer what is left of some jobs; return the reasons of those that failed."""
     todo = pending(runner.spec, work.jobs, store)
     advance = begin(f"{runner.spec.name} · {work.name}", len(todo))
-    for finished in _run(runner, [job.request for job in todo]):
-        answered = [
-            Answered(
-                example_id=todo[place].example.id,
-                request_key=todo[place].request.key,
-                response=response,
-                params=getattr(todo[place].request, "params", None),
-                previous_key=todo[place].previous_key,
-            )
-            for place, response in finished.results
-        ]
+    failures: list[str] = []
+    if runner.spec.backend not in PAID_BACKENDS:
+        return _ask(runner, todo, work, store, advance=advance)
+    with store.claiming():
+        for part in _unclaimed(runner.spec, todo, store):
+            failures += _ask(runner, part, work, store, advance=advance)
+    return failures
+
+
+def _unclaimed(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> Iterator[list[Job]]:
+    """Yield the jobs that no other process is paying for, then those that others gave up."""
+    left = list(jobs)
+    while left:
+        ours = store.claim(spec.fingerprint, [job.request.key for job in left])
+        # What another process answered before it let go is found only now.
+        left = pending(spec, left, store)
+        part = [job for job in left if job.request.key in ours]
+        if part:
+            yield part
+        left = [job for job in left if job.request.key not in ours]
+        if left and not part:
+            time.sleep(_POLL_S)
+
+
+def _ask(
+    runner: Runner, jobs: Sequence[Job], work: Work, store: Store, *, advance: Advance
+) -> list[str]:
+    failures: list[str] = []
+    for finished in _run(runner, [job.request for job in jobs]):
+        answered = []
+        for place, response in finished.results:
+            if isinstance(response, Completion) and response.finish_reason == "error":
+                failures.append(response.text)
+            else:
+                answered.append(_answered(jobs[place], response))
         store.add_responses(
             runner.spec.fingerprint, answered, task_hash=work.key, took=finished.efficiency
         )
-        advance(len(answered))
+        cost = sum(getattr(item.response, "cost_usd", None) or 0.0 for item in answered)
+        advance(len(finished.results), cost)
+    return failures
+
+
+def _answered(job: Job, response: Response) -> Answered:
+    return Answered(
+        example_id=job.example.id,
+        request_key=job.request.key,
+        response=response,
+        params=getattr(job.request, "params", None),
+        previous_key=job.previous_key,
+    )
 
 
 def _run(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:

@@ -1,8 +1,8 @@
-"""Progress on stderr, with rate and remaining time."""
+"""Progress on stderr, with rate, cost and remaining time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,7 +17,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from evalcore.answering import Advance, Begin
+
 __all__ = ["progress_bars"]
+
+
+class _CostColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        cost_usd = task.fields["cost_usd"]
+        return Text(f"${cost_usd:.4f}" if cost_usd else "")
 
 
 class _RateColumn(ProgressColumn):
@@ -27,13 +35,14 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def progress_bars() -> Iterator[Begin]:
     """Show a bar for each piece of work; nothing where stderr is no terminal.
 
     Yields
     ------
     callable
-        Begins a bar with a label and a total, and returns what moves it on by a number.
+        Begins a bar with a label and a total, and returns what moves it on by a number and adds a
+        cost.
     """
     console = Console(stderr=True)
     columns = (
@@ -41,12 +50,18 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         _RateColumn(),
+        _CostColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
 
-        def begin(label: str, total: int) -> Callable[[int], None]:
-            bar = progress.add_task(label, total=total, visible=total > 0)
-            return lambda count: progress.advance(bar, count)
+        def begin(label: str, total: int) -> Advance:
+            bar = progress.add_task(label, total=total, visible=total > 0, cost_usd=0.0)
+
+            def advance(count: int, cost_usd: float) -> None:
+                spent = progress.tasks[bar].fields["cost_usd"] + cost_usd
+                progress.update(bar, advance=count, cost_usd=spent)
+
+            return advance
 
         yield begin

@@ -54,7 +54,7 @@ class NanRunner(FakeRunner):
 
 
 def silent(_label: str, _total: int):
-    return lambda _count: None
+    return lambda _count, _cost: None
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_results_are_stored_like_any_other(load, llama, tmp_path):
             tasks,
             store,
             open_runners=open_runners,
-            begin=lambda _label, _n: lambda _done: None,
+            begin=lambda _label, _n: lambda _done, _cost: None,
         )
         assert {run.run_id for run in store.runs()} == {run.run_id for run in runs}
     assert [run.task for run in runs] == ["lm_eval:local_choice", "lm_eval:local_answers"]
