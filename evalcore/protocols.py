@@ -6,7 +6,7 @@ hands results back as they are ready, so that they can be stored while the rest 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -25,9 +25,11 @@ __all__ = [
     "Completion",
     "Finished",
     "GenerateRequest",
+    "InterleavedRunner",
     "Loglikelihood",
     "LoglikelihoodRequest",
     "Measurement",
+    "Piece",
     "Prompt",
     "Request",
     "Response",
@@ -184,6 +186,36 @@ class StreamingRunner(Runner, Protocol):
         """Yield the answer piece by piece; closing the iterator ends the generation.
 
         The pieces put together are the text that ``generate`` would give.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What an answer got longer by."""
+
+    request: int
+    """Position in the list of requests."""
+    text: str
+    """May be empty in an answer's last piece."""
+    finish_reason: FinishReason | None = None
+    """Why the answer ended with this piece; None while it goes on."""
+
+
+class InterleavedRunner(StreamingRunner, Protocol):
+    """A streaming runner that stops after every step, so that one thread can serve several.
+
+    Variants of one base share its memory and may only be run from one thread. Between two steps of
+    one, any other of them may run.
+    """
+
+    def stream_together(
+        self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
+    ) -> Iterator[Sequence[Piece]]:
+        """Yield the pieces of each step, which may be none; closing the iterator ends them all.
+
+        ``wanted`` is asked before each step of each answer that goes on; one that is wanted no more
+        ends without a last piece. Of every other answer, the pieces put together are the text that
+        ``generate`` would give.
         """
 
 

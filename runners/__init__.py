@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from runners.loading import open_runners
+from runners.loading import open_runners, open_together
 from runners.modelstring import parse_model
 from runners.options import RunnerOptions, parse_bytes
 from runners.resolving import resolve
 
-__all__ = ["RunnerOptions", "open_runners", "parse_bytes", "parse_model", "resolve"]
+__all__ = [
+    "RunnerOptions",
+    "open_runners",
+    "open_together",
+    "parse_bytes",
+    "parse_model",
+    "resolve",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from evalcore.protocols import (
@@ -12,6 +13,7 @@ from evalcore.protocols import (
     GenerateRequest,
     Loglikelihood,
     LoglikelihoodRequest,
+    Piece,
     Prompt,
     Request,
     RollingRequest,
@@ -74,6 +76,33 @@ class FakeRunner:
                 prefill_tokens=prefill, prefill_s=1e-3, decode_tokens=decode, decode_s=1e-3
             )
             yield Finished(results, efficiency)
+
+    def stream(self, request: GenerateRequest) -> Iterator[str]:
+        """Yield the answer word by word."""
+        self.calls.append((request,))
+        yield from _words(self._complete(request).text)
+
+    def stream_together(
+        self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
+    ) -> Generator[Sequence[Piece], None, None]:
+        """Yield the answers word by word, one word of each in a step."""
+        self.calls.append(tuple(requests))
+        completions = [self._complete(request) for request in requests]
+        words = [_words(completion.text) for completion in completions]
+        running = [index for index in range(len(requests)) if wanted(index)]
+        step = 0
+        while running:
+            ended = {index for index in running if len(words[index]) <= step + 1}
+            yield [
+                Piece(
+                    request=index,
+                    text="".join(words[index][step : step + 1]),
+                    finish_reason=completions[index].finish_reason if index in ended else None,
+                )
+                for index in running
+            ]
+            running = [index for index in running if index not in ended and wanted(index)]
+            step += 1
 
     def loglikelihood(
         self, requests: Sequence[LoglikelihoodRequest]
@@ -140,6 +169,11 @@ class FakeResident:
 def _scored(results: list[tuple[int, Loglikelihood]]) -> Finished[Loglikelihood]:
     n_tokens = sum(result.n_tokens for _, result in results)
     return Finished(results, Efficiency(prefill_tokens=n_tokens, prefill_s=1e-3))
+
+
+def _words(text: str) -> list[str]:
+    """Split between words, so that the parts put together are the text."""
+    return re.findall(r"\s*\S+(?:\s+$)?|\s+", text)
 
 
 def _last_turn(prompt: Prompt) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from evalcore.records import ModelSpec
 from runners.options import RunnerOptions
 from runners.resolving import resolve
 
-__all__ = ["open_runners"]
+__all__ = ["open_runners", "open_together"]
 
 
 class Resident(Protocol):
@@ -51,10 +51,47 @@ def open_runners(
     ModelError
         If a model can't be found, read or run here.
     """
+    return _runners(_by_base(specs), options or RunnerOptions())
+
+
+@contextmanager
+def open_together(
+    specs: Sequence[ModelSpec], *, options: RunnerOptions | None = None
+) -> Iterator[tuple[tuple[Runner, ...], ...]]:
+    """Run all specs at the same time, as a service does; their bases must fit memory together.
+
+    Parameters
+    ----------
+    specs
+        Resolved or not; all are resolved, hence checked, before the first is loaded.
+    options
+        Sizes of batches.
+
+    Yields
+    ------
+    tuple of tuple of Runner
+        The runners of each base. Those of one share its memory: only one of them may be computing
+        at a time, so they belong into one thread.
+
+    Raises
+    ------
+    ModelError
+        If a model can't be found, read or run here.
+    """
+    with ExitStack() as opened:
+        groups = []
+        for key, variants in _by_base(specs).items():
+            resident = opened.enter_context(closing(_load(key, options or RunnerOptions())))
+            runners = (opened.enter_context(closing(resident.runner(spec))) for spec in variants)
+            groups.append(tuple(runners))
+        yield tuple(groups)
+
+
+def _by_base(specs: Sequence[ModelSpec]) -> dict[ModelSpec, list[ModelSpec]]:
     groups: dict[ModelSpec, list[ModelSpec]] = {}
     for spec in map(resolve, specs):
         groups.setdefault(_resident_key(spec), []).append(spec)
-    return _runners(groups, options or RunnerOptions())
+    return groups
 
 
 def _runners(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from runners.engine.slots_attention import slot_attention
 from runners.engine.slots_support import forward_slots
 from runners.hf.generation import Decode, Ending
 
-__all__ = ["Answer", "GenerationJob", "SlotOptions", "decode_slots"]
+__all__ = ["Answer", "GenerationJob", "SlotOptions", "SlotState", "decode_slots", "follow_slots"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,16 @@ class Answer:
     """The answer's share of the passes until its first token."""
     decode_s: float
     """Its share of those from there on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """What there is after a pass."""
+
+    tokens: Mapping[int, Sequence[int]]
+    """Generated so far, by job, of the rows that go on; it changes with the next pass."""
+    answers: list[Answer]
+    """Of the rows that ended with this pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,33 @@ def decode_slots(
         yield from _Slots(model, jobs, decode=decode, options=options).run()
 
 
+def follow_slots(
+    model: Any,
+    jobs: Sequence[GenerationJob],
+    *,
+    decode: Decode,
+    options: SlotOptions,
+    wanted: Callable[[int], bool],
+) -> Iterator[SlotState]:
+    """Continue prompts as :func:`decode_slots` does, and say after each pass how far they are.
+
+    Parameters
+    ----------
+    model, jobs, decode, options
+        As for :func:`decode_slots`; adapters may be switched between any two passes.
+    wanted
+        Asked before each pass of each job that has not ended. One that is wanted no more is dropped
+        without an answer.
+
+    Yields
+    ------
+    SlotState
+        One for each pass; when memory ran out, rows have fewer tokens than before.
+    """
+    if jobs:
+        yield from _Slots(model, jobs, decode=decode, options=options).follow(wanted)
+
+
 class _Slots:
     """Rows 0 to n_decoding - 1 decode; the rows behind them have prompt left to read."""
 
@@ -155,15 +192,29 @@ class _Slots:
     def run(self) -> Iterator[list[Answer]]:
         """Decode until all is answered, with half as many rows whenever memory runs out."""
         while self._queue or self._rows:
-            try:
-                answers = self._next_answers()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self._n_slots == 1:
-                    raise
-                self._queue.extendleft((row.job, row.group) for row in reversed(self._rows))
-                self._start(self._n_slots // 2)
-                continue
-            yield answers
+            answers = self._thrifty(self._next_answers)
+            if answers:
+                yield answers
+
+    def follow(self, wanted: Callable[[int], bool]) -> Iterator[SlotState]:
+        """Decode until all is answered or unwanted, with a stop after each pass."""
+        self._drop_unwanted(wanted)
+        while self._queue or self._rows:
+            answers = self._thrifty(self._next_pass)
+            decoding = self._rows[: self._n_decoding]
+            yield SlotState({row.job: row.tokens for row in decoding}, answers)
+            self._drop_unwanted(wanted)
+
+    def _thrifty(self, step: Callable[[], list[Answer]]) -> list[Answer]:
+        """Take a step; if memory runs out, begin anew with half as many rows."""
+        try:
+            return step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self._n_slots == 1:
+                raise
+            self._queue.extendleft((row.job, row.group) for row in reversed(self._rows))
+            self._start(self._n_slots // 2)
+            return []
 
     @torch.inference_mode()
     def _next_answers(self) -> list[Answer]:
@@ -174,6 +225,20 @@ class _Slots:
                 self._advance()
                 answers = self._take_ended()
         return answers
+
+    @torch.inference_mode()
+    def _next_pass(self) -> list[Answer]:
+        with slot_attention(self._model):
+            self._admit()
+            self._advance()
+            return self._take_ended()
+
+    @torch.inference_mode()
+    def _drop_unwanted(self, wanted: Callable[[int], bool]) -> None:
+        self._queue = deque(entry for entry in self._queue if wanted(entry[0]))
+        for slot in reversed(range(len(self._rows))):
+            if not wanted(self._rows[slot].job):
+                self._vacate(slot)
 
     def _admit(self) -> None:
         """Put prompts into free slots."""
@@ -291,10 +356,15 @@ class _Slots:
         return stopped
 
     def _vacate(self, slot: int) -> None:
-        """Remove a decoding row; the last decoding and the last waiting row close the gaps."""
-        self._n_decoding -= 1
-        for source, target in ((self._n_decoding, slot), (len(self._rows) - 1, self._n_decoding)):
-            if source != target:
-                self._rows[target] = self._rows[source]
-                self._states.move(source, target, self._rows[target].n_read)
+        """Remove a row; the last decoding and the last waiting row close the gaps."""
+        if slot < self._n_decoding:
+            self._n_decoding -= 1
+            self._move(self._n_decoding, slot)
+            slot = self._n_decoding
+        self._move(len(self._rows) - 1, slot)
         self._rows.pop()
+
+    def _move(self, source: int, target: int) -> None:
+        if source != target:
+            self._rows[target] = self._rows[source]
+            self._states.move(source, target, self._rows[target].n_read)

@@ -49,6 +49,15 @@ class Ending:
         """Say whether a text holds one of the strings."""
         return any(string in text for string in self.strings)
 
+    def texts(self, answers: Sequence[Sequence[int]], decode: Decode) -> list[str]:
+        """Turn tokens into texts without the mark that ended them, cut at the first string."""
+        bare = [row[:-1] if row and row[-1] in self.tokens else row for row in answers]
+        return [self._cut(text) for text in decode(bare)]
+
+    def _cut(self, text: str) -> str:
+        ends = [at for string in self.strings if (at := text.find(string)) >= 0]
+        return text[: min(ends)] if ends else text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:

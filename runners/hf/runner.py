@@ -6,7 +6,8 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,18 @@ from evalcore.protocols import (
     GenerateRequest,
     Loglikelihood,
     LoglikelihoodRequest,
+    Piece,
     Request,
     RollingRequest,
 )
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapters import read_adapter
-from runners.engine.generation import Answer, GenerationJob, SlotOptions, decode_slots
+from runners.engine.generation import (
+    Answer,
+    GenerationJob,
+    SlotOptions,
+    decode_slots,
+)
 from runners.engine.memory import free_bytes
 from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
@@ -34,6 +41,7 @@ from runners.hf.encoding import Encoder
 from runners.hf.generation import Decoded, Ending, RowStop, check_params, decode_batch
 from runners.hf.loading import Base
 from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
+from runners.hf.streaming import stream_batches, stream_slots
 from runners.options import RunnerOptions
 
 __all__ = ["HfRunner"]
@@ -89,11 +97,51 @@ class HfRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
-            check_params(params, self._ready.window)
-        prompts = self._encoder.prompts([request.prompt for request in requests])
+        prompts = self._checked_prompts(requests)
         decode = self._in_slots if self._can_use_slots() else self._in_batches
         yield from decode(requests, prompts)
+
+    def stream(self, request: GenerateRequest) -> Iterator[str]:
+        """Yield one answer piece by piece, decoded as :meth:`generate` decodes it.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        with closing(self.stream_together([request], wanted=lambda _: True)) as steps:
+            for pieces in steps:
+                yield from (piece.text for piece in pieces if piece.text)
+
+    def stream_together(
+        self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
+    ) -> Generator[Sequence[Piece], None, None]:
+        """Yield several answers' pieces step by step; between two steps other variants may run.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        prompts = self._checked_prompts(requests)
+        jobs = self._jobs(requests, prompts)
+        model, decode = self._ready.model, self._encoder.decode
+        if self._can_use_slots():
+            options = self._slot_options()
+            steps = stream_slots(model, jobs, decode=decode, options=options, wanted=wanted)
+        else:
+            batches = self._static_batches(requests, prompts)
+            steps = stream_batches(model, jobs, batches=batches, decode=decode, wanted=wanted)
+        with closing(steps):
+            for pieces in steps:
+                yield pieces
+                # Another variant may have been used in the meantime: put the adapters back.
+                _ = self._ready
+
+    def _checked_prompts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
+        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
+            check_params(params, self._ready.window)
+        return self._encoder.prompts([request.prompt for request in requests])
 
     def _can_use_slots(self) -> bool:
         if self._options.engine == "plain":
@@ -108,27 +156,36 @@ class HfRunner:
     def _in_slots(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
     ) -> Iterator[Finished[Completion]]:
+        jobs = self._jobs(requests, prompts)
         base = self._ready
+        options = self._slot_options()
+        for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
+            yield self._completed(answers, jobs, prompts)
+            # Another variant may have been used in the meantime: put the adapters back.
+            base = self._ready
+
+    def _jobs(
+        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
+    ) -> list[GenerationJob]:
         params = [replace(request.params, seed=0) for request in requests]
         endings = {some: self._ending(some) for some in params}
-        jobs = [
+        window = self._ready.window
+        return [
             GenerationJob(
-                prompt=prompt[-(base.window - some.max_new_tokens) :],
+                prompt=prompt[-(window - some.max_new_tokens) :],
                 params=some,
                 seed=_seed(request),
                 ending=endings[some],
             )
             for request, prompt, some in zip(requests, prompts, params, strict=True)
         ]
-        options = SlotOptions(
+
+    def _slot_options(self) -> SlotOptions:
+        return SlotOptions(
             n_slots=self._options.batch_size,
             pass_tokens=min(self._options.batch_tokens, SlotOptions().pass_tokens),
-            memory_bytes=self._options.memory_bytes or free_bytes(base.model.device) // 2,
+            memory_bytes=self._options.memory_bytes or free_bytes(self._ready.model.device) // 2,
         )
-        for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
-            yield self._completed(answers, jobs, prompts)
-            # Another variant may have been used in the meantime: put the adapters back.
-            base = self._ready
 
     def _completed(
         self,
@@ -139,7 +196,7 @@ class HfRunner:
         results = []
         for answer in answers:
             job = jobs[answer.job]
-            (text,) = self._answers([answer.tokens], job.ending)
+            (text,) = job.ending.texts([answer.tokens], self._encoder.decode)
             completion = Completion(
                 text=text,
                 finish_reason="stop" if answer.stopped else "length",
@@ -163,14 +220,21 @@ class HfRunner:
     def _in_batches(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
     ) -> Iterator[Finished[Completion]]:
+        for members in self._static_batches(requests, prompts):
+            params = replace(requests[members[0]].params, seed=0)
+            yield self._generate_batch(params, [(i, requests[i], prompts[i]) for i in members])
+
+    def _static_batches(
+        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
+    ) -> Iterator[list[int]]:
+        """Yield positions of requests that are decoded together."""
         groups: dict[SamplingParams, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(replace(request.params, seed=0), []).append(index)
         for params, members in groups.items():
             lengths = [len(prompts[index]) + params.max_new_tokens for index in members]
             for batch in make_batches(lengths, self._options):
-                chosen = [members[at] for at in batch]
-                yield self._generate_batch(params, [(i, requests[i], prompts[i]) for i in chosen])
+                yield [members[at] for at in batch]
 
     def loglikelihood(
         self, requests: Sequence[LoglikelihoodRequest]
@@ -302,7 +366,7 @@ class HfRunner:
                 prompts,
                 decoded.tokens,
                 decoded.stopped,
-                self._answers(decoded.tokens, ending),
+                ending.texts(decoded.tokens, self._encoder.decode),
                 strict=True,
             )
         ]
@@ -312,16 +376,6 @@ class HfRunner:
         strings = (*params.stop, *self._encoder.stop)
         tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
         return Ending(tokens=tokens, strings=strings)
-
-    def _answers(self, answers: Sequence[list[int]], ending: Ending) -> list[str]:
-        """Decode without the mark that ended a row, and cut at the first stop string."""
-        texts = self._encoder.decode(
-            [
-                tokens[:-1] if tokens and tokens[-1] in ending.tokens else tokens
-                for tokens in answers
-            ]
-        )
-        return [_cut(text, ending.strings) for text in texts]
 
     def _decoding_efficiency(
         self, prompts: Sequence[Sequence[int]], decoded: Decoded
@@ -349,11 +403,6 @@ def _total(parts: Sequence[Loglikelihood]) -> Loglikelihood:
 
 def _seed(request: GenerateRequest) -> int:
     return int(content_hash([request.params.seed, request.key])[:15], 16)
-
-
-def _cut(text: str, strings: Sequence[str]) -> str:
-    ends = [at for string in strings if (at := text.find(string)) >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _peak_memory_bytes() -> int:
