@@ -101,9 +101,9 @@ class Pairing:
     """What a source wants compared next."""
 
     models: tuple[str, ...]
-    """Fingerprints or names, at least two, in the source's order."""
+    """Fingerprints or names, at least two (one for scales alone), in the source's order."""
     names: tuple[str, ...]
-    """What the reveal calls them, same order."""
+    """What the reveal calls them, same order; empty texts where a study keeps names to itself."""
     example: Example
     """What was asked; the whole conversation of a stored study, the first turn of a live battle."""
     answers: tuple[tuple[str, ...], ...] | None = None
@@ -120,6 +120,10 @@ class Pairing:
     category: str | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     """Findings to keep with the battle, such as leaks or the policy that chose the pair."""
+    note: str = ""
+    """Told with the reveal, such as what was right in training and why."""
+    lifetime_s: int | None = None
+    """How long the battle can be voted on; None for the setting's ``battle_lifetime_s``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +253,8 @@ class Reveal:
     """The names, by position; exists only for sealed votes."""
 
     names: tuple[str, ...]
+    note: str = ""
+    """What the source wants to be told with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ study = Table(
     Column("settings", JSON, nullable=False),
     Column("status", String(16), nullable=False),  # open, locked
     Column("stop_reason", Text),
+    Column("decisions", JSON(none_as_null=True)),  # of the anytime-valid rule, by pair
     Column("export_hash", String(64)),
     Column("created_utc", String(20), nullable=False),
     Column("locked_utc", String(20)),
@@ -86,6 +87,8 @@ exposure = Table(
     Column("item", String(64), primary_key=True),
     Column("rater", String(32), primary_key=True),
     Column("battle_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),  # of the item
+    Column("rotation", Integer, nullable=False),  # how the answers were turned on the page
     Column("status", String(16), nullable=False),  # open, done, released
     Column("created_utc", String(20), nullable=False),
     Index("exposure_by_rater", "study", "rater"),
