@@ -33,6 +33,11 @@ class Database:
         self.where = where
         """Folder or URL, for messages."""
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for what has transactions of its own, such as the arena."""
+        return self._engine
+
     def close(self) -> None:
         """Close the database's connections."""
         self._engine.dispose()
