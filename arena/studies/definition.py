@@ -23,13 +23,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from arena.quality import QualityRules
 from evalcore.errors import InputError
 from evalcore.stats.sequential import StoppingRule
 from evalcore.tasks.definition import StrictModel, parse_yaml
 
 __all__ = [
     "Choices",
-    "ConsentText",
     "Gold",
     "QualitySettings",
     "Scale",
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 StudyKind = Literal["pairwise", "ranking", "rating"]
+_RULES = QualityRules()
 
 
 class Choices(StrictModel):
@@ -67,13 +68,6 @@ class Gold(StrictModel):
     """JSONL: as the answers, with ``expected`` and perhaps ``attention: true``."""
     every: int = Field(default=10, ge=2)
     """One gold item in each block of so many battles, at a place that differs by rater."""
-
-
-class ConsentText(StrictModel):
-    """What a rater agrees to before the first battle."""
-
-    version: str = Field(min_length=1)
-    text: str = Field(min_length=1)
 
 
 class Stop(StrictModel):
@@ -104,19 +98,18 @@ class Stop(StrictModel):
 
 
 class QualitySettings(StrictModel):
-    """From when on a rater is flagged; a flag removes nothing."""
+    """From when on a rater is flagged, as :class:`~arena.quality.QualityRules` says."""
 
-    least_gold_share: float = Field(default=0.7, ge=0.0, le=1.0)
-    """Gold items that a rater has to get right, of at least three."""
-    least_visible_s: float = Field(default=3.0, ge=0.0)
-    """Votes cast sooner after the answers were shown are fast ones."""
-    most_fast_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    most_same_share: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Share of one and the same choice."""
-    most_of_all: float = Field(default=0.1, gt=0.0, le=1.0)
-    """Share of all votes that one rater may cast; in a small study that of an equal part twice."""
-    alpha: float = Field(default=0.01, gt=0.0, lt=0.5)
-    """Probability that a statistical check flags any honest rater."""
+    least_gold_share: float = Field(default=_RULES.least_gold_share, ge=0.0, le=1.0)
+    least_visible_s: float = Field(default=_RULES.least_visible_s, ge=0.0)
+    most_fast_share: float = Field(default=_RULES.most_fast_share, ge=0.0, le=1.0)
+    most_same_share: float = Field(default=_RULES.most_same_share, gt=0.0, le=1.0)
+    most_of_all: float = Field(default=_RULES.most_of_all, gt=0.0, le=1.0)
+    alpha: float = Field(default=_RULES.alpha, gt=0.0, lt=0.5)
+
+    def rules(self) -> QualityRules:
+        """Return the same as a record."""
+        return QualityRules(**self.model_dump())
 
 
 class StudyDefinition(StrictModel):
@@ -134,7 +127,8 @@ class StudyDefinition(StrictModel):
     """One file of prompts with answers, or a file of answers for each model."""
     instructions: str = ""
     """Markdown."""
-    consent: ConsentText | None = None
+    consent: str = ""
+    """What a rater agrees to before the first battle; its hash is the version that is kept."""
     choices: Choices = Choices()
     scales: list[Scale] = Field(default_factory=list)
     """Of a study of kind rating."""

@@ -9,7 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from evalcore.codec import example_from, jsonable
+from arena.studies.definition import StudyDefinition
+from evalcore.codec import jsonable
 from evalcore.errors import InputError, TaskError
 from evalcore.hashing import content_hash
 from evalcore.records import Example
@@ -17,11 +18,9 @@ from evalcore.store import Store
 from evalcore.tasks.examples import LineTemplates, example_from_fields, read_jsonl, unique
 from evalcore.tasks.prompt_sets import prompt_fields, read_prompts
 
-from arena.studies.definition import StudyDefinition
+__all__ = ["ItemKind", "StudyAnswer", "StudyItem", "load_items"]
 
-__all__ = ["ItemKind", "StudyAnswer", "StudyItem", "item_from", "load_items"]
-
-ItemKind = Literal["item", "gold", "attention", "training"]
+ItemKind = Literal["main", "gold", "attention", "training"]
 
 _NO_SIDE = ("tie", "both_bad")
 _TEXT_FIELDS = ("text", "answer", "output")
@@ -33,6 +32,8 @@ class StudyAnswer:
 
     model: str
     """Fingerprint of a variant in the workspace, or the name that the file gives."""
+    name: str
+    """What the study calls it."""
     turns: tuple[str, ...]
     """One text for each time the user speaks."""
 
@@ -44,7 +45,7 @@ class StudyItem:
     id: str
     """Content hash."""
     kind: ItemKind
-    """Only ratings of kind ``item`` are the study's result."""
+    """Only ratings of kind ``main`` are the study's result."""
     example: Example
     answers: tuple[StudyAnswer, ...]
     """In the order of the study's models, whatever the order on the page."""
@@ -78,23 +79,6 @@ class StudyItem:
         )
 
 
-def item_from(fields: Mapping[str, Any]) -> StudyItem:
-    """Rebuild an item from its JSON form."""
-    return StudyItem(
-        **{
-            **fields,
-            "example": example_from(fields["example"]),
-            "answers": tuple(
-                StudyAnswer(model=answer["model"], turns=tuple(answer["turns"]))
-                for answer in fields["answers"]
-            ),
-            "expected_scales": {
-                name: (low, high) for name, (low, high) in fields["expected_scales"].items()
-            },
-        }
-    )
-
-
 def load_items(study: StudyDefinition, folder: Path, store: Store) -> list[StudyItem]:
     """Load all items of a study: those to be rated, gold, attention checks and training.
 
@@ -113,7 +97,7 @@ def load_items(study: StudyDefinition, folder: Path, store: Store) -> list[Study
         Naming file and line, and which answer is missing.
     """
     items = [
-        _item("item", example, [answers[place] for place in places])
+        _item("main", example, [answers[place] for place in places])
         for example, answers in _answered(study, folder, store)
         for places in _shown_together(study)
     ]
@@ -187,7 +171,7 @@ def _answer(model: str, given: Any, example: Example, *, where: str) -> StudyAns
             f"{where}: the answer of {model} must be {n_turns} text{'s' * (n_turns > 1)}; "
             f"got {given!r}"
         )
-    return StudyAnswer(model=model, turns=turns)
+    return StudyAnswer(model=model, name=model, turns=turns)
 
 
 def _stored(
@@ -206,7 +190,7 @@ def _stored(
                     "parity generate makes it"
                 )
             turns = tuple(generation.text for generation in chain)
-            answers.append(StudyAnswer(model=key, turns=turns))
+            answers.append(StudyAnswer(model=key, name=name, turns=turns))
         yield example, answers
 
 

@@ -75,8 +75,7 @@ study_item = Table(
     Column("position", Integer, nullable=False),
     Column("kind", String(16), nullable=False),  # main, gold, attention, training
     Column("example_id", String(32), nullable=False),
-    Column("models", JSON, nullable=False),  # in the study's order
-    Column("answers", JSON, nullable=False),  # one text or list of turns a model, same order
+    Column("answers", JSON, nullable=False),  # model, name and turns of each
     Column("expected", JSON(none_as_null=True)),  # what a gold item or check wants
 )
 
@@ -92,6 +91,7 @@ exposure = Table(
     Column("status", String(16), nullable=False),  # open, done, released
     Column("created_utc", String(20), nullable=False),
     Index("exposure_by_rater", "study", "rater"),
+    Index("exposure_by_status", "study", "status", "item", "rotation"),
     Index("exposure_by_battle", "battle_id"),
 )
 

@@ -93,6 +93,9 @@ def upgrade() -> None:
     )
     op.create_index("exposure_by_battle", "exposure", ["battle_id"], unique=False)
     op.create_index("exposure_by_rater", "exposure", ["study", "rater"], unique=False)
+    op.create_index(
+        "exposure_by_status", "exposure", ["study", "status", "item", "rotation"], unique=False
+    )
     op.create_table(
         "ip_key",
         sa.Column("period", sa.String(length=10), nullable=False),
@@ -128,7 +131,6 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("example_id", sa.String(length=32), nullable=False),
-        sa.Column("models", sa.JSON(), nullable=False),
         sa.Column("answers", sa.JSON(), nullable=False),
         sa.Column("expected", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("study", "item"),

@@ -1,0 +1,182 @@
+"""Who rates which item next, and which answer stands where: pure rules over what was shown so far.
+
+Everything that looks random follows from the study's seed, so that two replicas agree and a plan
+can be looked at beforehand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arena.studies.items import ItemKind, StudyItem
+from evalcore.hashing import content_hash
+
+__all__ = ["Assignment", "Plan", "RaterHistory", "Tally", "assign", "sides_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a study asks for."""
+
+    items: Sequence[StudyItem]
+    """All of them, of any kind, in the order of the files."""
+    ratings_per_item: int
+    items_per_rater: int | None = None
+    gold_every: int | None = None
+    completes_items_in_turn: bool = False
+    """Finish items one after the other, as an anytime-valid rule needs, rather than all at once."""
+    seed: int = 0
+
+    def of_kind(self, *kinds: ItemKind) -> list[StudyItem]:
+        """Items of some kinds, in order."""
+        return [item for item in self.items if item.kind in kinds]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often an item was rated or is being rated."""
+
+    n: int = 0
+    by_rotation: Mapping[int, int] = field(default_factory=dict)
+    n_open: int = 0
+    """Of these, how many are not finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaterHistory:
+    """What one rater was shown."""
+
+    rater: str
+    shown: Mapping[str, int] = field(default_factory=dict)
+    """Rotation by item, whatever became of it."""
+    n_main: int = 0
+    """Items of kind main that were rated or are open: what counts towards the rater's quota."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """An item for a rater."""
+
+    item: StudyItem
+    rotation: int
+    """How far the answers are turned; see :func:`sides_of`."""
+
+
+_FIRST_TALLY = Tally()
+
+
+def assign(
+    plan: Plan,
+    history: RaterHistory,
+    tallies: Mapping[str, Tally],
+    *,
+    closed: Collection[str] = (),
+) -> Assignment | int | None:
+    """Choose a rater's next item.
+
+    First all training, then in each block of ``gold_every`` items one known one, at a place that
+    the seed and the rater decide; else a main item that lacks ratings and is new to the rater: the
+    least rated first, those whose prompt is new to the rater before others, then by the seed.
+
+    The answers are turned the way that this item had least often, then so that the answer comes
+    first which this rater had first least often, then by the seed: each answer of an item stands
+    on each place equally often, as near as the number of ratings permits.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    history
+        What the rater was shown.
+    tallies
+        By item; none for those never shown.
+    closed
+        Items that need no more ratings, as their pair is decided.
+
+    Returns
+    -------
+    Assignment, int or None
+        An int says that items are left for this rater once others, that many, give theirs back;
+        None that nothing is left.
+    """
+    item = _known_item(plan, history)
+    if item is not None:
+        return Assignment(item=item, rotation=_rotation(plan, item, history, tallies))
+    if plan.items_per_rater is not None and history.n_main >= plan.items_per_rater:
+        return None
+    new = [
+        item
+        for item in plan.of_kind("main")
+        if item.id not in history.shown and item.id not in closed
+    ]
+    lacking = [i for i in new if tallies.get(i.id, _FIRST_TALLY).n < plan.ratings_per_item]
+    if not lacking:
+        return sum(tallies.get(item.id, _FIRST_TALLY).n_open for item in new) or None
+    chosen = _most_wanted(plan, lacking, history, tallies)
+    return Assignment(item=chosen, rotation=_rotation(plan, chosen, history, tallies))
+
+
+def sides_of(plan: Plan, item: StudyItem, rotation: int) -> tuple[int, ...]:
+    """Return for each place on the page, from the left, which answer of an item stands there.
+
+    The n rotations put each answer on each place once. With more than two answers the order that is
+    turned is drawn for each item, so that no answer always follows the same other one.
+    """
+    order = list(range(len(item.answers)))
+    if len(order) > 2:
+        order.sort(key=lambda place: content_hash([plan.seed, item.id, "order", place]))
+    return tuple(order[rotation:] + order[:rotation])
+
+
+def _known_item(plan: Plan, history: RaterHistory) -> StudyItem | None:
+    """Return the training item, gold item or check that is due, if any."""
+    training = plan.of_kind("training")
+    untrained = [item for item in training if item.id not in history.shown]
+    if untrained:
+        return untrained[0]
+    if plan.gold_every is None:
+        return None
+    block, place = divmod(len(history.shown) - len(training), plan.gold_every)
+    due = int(content_hash([plan.seed, history.rater, "gold", block]), 16) % plan.gold_every
+    unseen = [item for item in plan.of_kind("gold", "attention") if item.id not in history.shown]
+    if place != due or not unseen:
+        return None
+    return min(unseen, key=lambda item: content_hash([plan.seed, history.rater, item.id]))
+
+
+def _most_wanted(
+    plan: Plan,
+    lacking: Sequence[StudyItem],
+    history: RaterHistory,
+    tallies: Mapping[str, Tally],
+) -> StudyItem:
+    prompts = Counter(item.example.id for item in plan.of_kind("main") if item.id in history.shown)
+
+    def urgency(item: StudyItem) -> tuple[int, int, str]:
+        n = tallies.get(item.id, _FIRST_TALLY).n
+        if plan.completes_items_in_turn:
+            return -n, prompts[item.example.id], content_hash([plan.seed, item.id])
+        who = content_hash([plan.seed, history.rater, item.id])
+        return n, prompts[item.example.id], who
+
+    return min(lacking, key=urgency)
+
+
+def _rotation(
+    plan: Plan, item: StudyItem, history: RaterHistory, tallies: Mapping[str, Tally]
+) -> int:
+    of_item = tallies.get(item.id, _FIRST_TALLY).by_rotation
+    items = {item.id: item for item in plan.items}
+    of_rater = Counter(
+        sides_of(plan, items[shown], rotation)[0] for shown, rotation in history.shown.items()
+    )
+    return min(
+        range(len(item.answers)),
+        key=lambda rotation: (
+            of_item.get(rotation, 0),
+            of_rater[sides_of(plan, item, rotation)[0]],
+            content_hash([plan.seed, history.rater, item.id, rotation]),
+        ),
+    )
