@@ -197,6 +197,8 @@ class Battle:
     rated: bool
     status: BattleStatus
     category: str | None
+    note: str
+    """Told with the reveal."""
     flags: Mapping[str, Any]
     created_ms: int
     """Milliseconds since 1970, UTC, as all times here."""

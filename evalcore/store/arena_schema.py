@@ -113,6 +113,7 @@ battle = Table(
     Column("rated", Boolean, nullable=False),  # false for training, gold and attention items
     Column("status", String(16), nullable=False),
     Column("category", Text),
+    Column("note", Text, nullable=False),  # told with the reveal
     Column("flags", JSON, nullable=False),  # leaks, moderation
     Column("timings", JSON, nullable=False),
     Column("reason", Text),  # of a skip, an expiry or a void

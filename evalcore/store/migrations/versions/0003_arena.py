@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("rated", sa.Boolean(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("category", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
         sa.Column("flags", sa.JSON(), nullable=False),
         sa.Column("timings", sa.JSON(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
