@@ -109,6 +109,17 @@ class Store(Claims, Verdicts, Database):
         with self._reading() as connection:
             return [example_from(content) for content in connection.scalars(query)]
 
+    def examples_by_id(self, example_ids: Sequence[str]) -> dict[str, Example]:
+        """Return examples by id, those that are known."""
+        columns = schema.example.c
+        found = {}
+        with self._reading() as connection:
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
+                query = sa.select(columns.id, columns.content).where(columns.id.in_(some))
+                found |= {key: example_from(content) for key, content in connection.execute(query)}
+        return found
+
     # responses
 
     def responses(self, fingerprint: str, keys: Sequence[str]) -> dict[str, Response]:
