@@ -5,6 +5,9 @@ Routes, the Gradio page, studies and live battles all go through here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from arena.records import (
     Answer,
     Ballot,
@@ -15,6 +18,7 @@ from arena.records import (
     Rater,
     Receipt,
     Reveal,
+    Turn,
     Waiting,
 )
 from arena.settings import ArenaSettings
@@ -86,6 +90,16 @@ class Arena:
 
     def answered(self, battle_id: str, answers: tuple[Answer, ...]) -> Battle:
         """Store a turn's answers, all positions at once, and make the battle ready to vote."""
+
+    def failed(self, battle_id: str, *, reason: str, detail: Mapping[str, Any]) -> None:
+        """Void a battle that could not be answered, and free its rater for the next one.
+
+        ``reason`` is a code for the page, ``no_answer``; it names no side. ``detail`` says who
+        failed and how: it goes into a ``vote_event`` of kind ``no_answer`` and to administrators.
+        """
+
+    def conversation(self, battle_id: str) -> tuple[Turn, ...]:
+        """Return what was asked and answered so far, the turn to be answered last."""
 
     # for administrators (studies, admin page)
 
