@@ -73,14 +73,17 @@ class JudgePrompt:
     """Lowest and highest rating; what lies outside is unscored."""
     criteria: tuple[Criterion, ...] = ()
     """Of a rubric."""
+    json_output: bool = False
+    """The reply is a JSON object; where the runner can, it is held to that."""
     params: SamplingParams = field(default_factory=lambda: SamplingParams(max_new_tokens=1024))
 
     @property
     def version(self) -> str:
         """Name and content hash: two prompts with one version ask the same in the same way."""
-        content = [self.kind, self.form, self.system, self.template, self.labels, self.scale]
+        content = [self.kind, self.form, self.system, self.template, self.labels]
+        settings = [self.scale, self.json_output]
         rubric = [[item.name, item.description, item.weight] for item in self.criteria]
-        return f"{self.name}:{content_hash([*content, rubric])[:12]}"
+        return f"{self.name}:{content_hash([*content, *settings, rubric])[:12]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,8 @@ class Reading:
     label: str = ""
     """As the judge wrote it, such as ``A>>B``."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """Ratings by criterion; of a pair's ``scores``, those of ``first`` and ``second``."""
+    """Ratings by criterion; of a pair's ``scores``, those of ``first`` and ``second``; of a
+    ranking, whose value is 0, the rank by letter, 1 the best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

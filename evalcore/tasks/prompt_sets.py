@@ -18,8 +18,8 @@ def read_prompts(path: Path) -> list[Example]:
 
     A ``.txt`` file has one prompt a line. A ``.jsonl`` file has one JSON text or object a line;
     an object names the prompt ``prompt``, ``text``, ``instruction``, ``messages``, or ``turns``
-    (what the user says, turn by turn), and may have ``id`` (or ``question_id``), ``category`` and
-    ``group``.
+    (what the user says, turn by turn), and may have ``id`` (or ``question_id`` or ``uid``),
+    ``category``, ``group`` and ``reference``: a text, or a list of one for each turn.
 
     Raises
     ------
@@ -55,8 +55,11 @@ def prompt_fields(content: Any, *, where: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise TaskError(f"{where}: must be a text or a JSON object; got {type(content).__name__}")
     fields = dict(content)
-    if "question_id" in fields:
-        fields.setdefault("id", fields["question_id"])
+    for own_id in ("question_id", "uid"):
+        if own_id in fields:
+            fields.setdefault("id", fields[own_id])
+    if isinstance(fields.get("reference"), list):
+        fields.setdefault("references", fields.pop("reference"))
     if "instruction" in fields:
         fields.setdefault("prompt", fields["instruction"])
     if "turns" in fields:
