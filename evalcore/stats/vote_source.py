@@ -14,7 +14,7 @@ from evalcore.records import Comparison, RaterKind
 from evalcore.store import Store, open_store
 from evalcore.votes import Votes, read_votes
 
-__all__ = ["load_votes"]
+__all__ = ["load_votes", "named_comparisons", "unique_names"]
 
 
 def load_votes(
@@ -38,7 +38,7 @@ def load_votes(
     """
     if path is None:
         with open_store(workspace, store_url, create=False) as opened:
-            return Votes.from_comparisons(_named(opened, kinds), source=str(workspace))
+            return Votes.from_comparisons(named_comparisons(opened, kinds), source=str(workspace))
     votes = read_votes(path, features=features)
     if votes.rater_kind is None:
         return votes
@@ -51,13 +51,18 @@ def load_votes(
     return votes.take(~left_out)
 
 
-def _named(store: Store, kinds: Sequence[RaterKind]) -> Iterator[Comparison]:
+def named_comparisons(store: Store, kinds: Sequence[RaterKind]) -> Iterator[Comparison]:
     """Yield comparisons with the models' names in place of their fingerprints."""
-    models = store.models()
-    uses = Counter(spec.name for spec in models.values())
-    names = {key: spec.name for key, spec in models.items() if uses[spec.name] == 1}
+    names = unique_names(store)
     for comparison in store.comparisons(kinds=kinds):
         first, second = comparison.model_a, comparison.model_b
         yield replace(
             comparison, model_a=names.get(first, first), model_b=names.get(second, second)
         )
+
+
+def unique_names(store: Store) -> dict[str, str]:
+    """Return models' names by fingerprint, of those that share theirs with no other model."""
+    models = store.models()
+    uses = Counter(spec.name for spec in models.values())
+    return {key: spec.name for key, spec in models.items() if uses[spec.name] == 1}

@@ -112,7 +112,7 @@ class Store(Claims, Verdicts, Database):
     def examples_by_id(self, example_ids: Sequence[str]) -> dict[str, Example]:
         """Return examples by id, those that are known."""
         columns = schema.example.c
-        found = {}
+        found: dict[str, Example] = {}
         with self._reading() as connection:
             for start in range(0, len(example_ids), KEYS_PER_QUERY):
                 some = example_ids[start : start + KEYS_PER_QUERY]

@@ -102,6 +102,7 @@ def _verdict(row: Row) -> ForeignVerdict:
         model_b=model_b,
         score_a=_score_of_first_output(preference),
         shown="unknown" if shown is None else shown,
+        form="logprobs",
         rater=row.optional_text("annotator") or _DEFAULT_JUDGE,
         text="" if logprobs is None else max(logprobs, key=logprobs.__getitem__),
         stored_differs=shown is None,

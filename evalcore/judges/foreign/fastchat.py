@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evalcore.errors import VotesError
@@ -21,6 +22,9 @@ _BY_NAME = re.compile(
 )
 _AS_TUPLE = re.compile(rf"\b(?:scores?|output)\b[^\n(]*\({_NUMBER},\s*{_NUMBER}\)", re.IGNORECASE)
 _HIGHEST_MARK = 10.0
+_DEFAULT_REVIEWER = "gpt-4"
+_REVIEWERS_PROMPT = re.compile(r"-(?:generic|default|general|coding|math)$")
+"""What a reviewer's id says of the prompt; the judge is the same."""
 
 _GAME_SCORES = {"model_1": 1.0, "model_2": 0.0, "tie": 0.5, "error": math.nan}
 _LABEL_SCORES = {
@@ -114,6 +118,7 @@ def _reviews(path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
         text = row.optional_text("text") or ""
         written = review_marks(text)
         marks = _stored_marks(row) or written
+        reviewer = row.optional_text("reviewer_id") or _DEFAULT_REVIEWER
         verdicts.append(
             ForeignVerdict(
                 line=row.line,
@@ -122,7 +127,9 @@ def _reviews(path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
                 model_b=model_b,
                 score_a=_preferred(marks),
                 shown="a_first",
-                rater=row.optional_text("reviewer_id") or "gpt-4",
+                form="scores",
+                rater=_REVIEWERS_PROMPT.sub("", reviewer),
+                prompt_version=reviewer,
                 text=text,
                 marks=marks,
                 stored_differs=written is not None and written != marks,
@@ -152,22 +159,35 @@ def _preferred(marks: tuple[float, float] | None) -> float:
 def _games(_path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignVerdict]:
     verdicts = []
     for row in rows:
-        judge = row.fields.get("judge")
-        name = str(judge[0]) if isinstance(judge, list) and judge else row.text("judge")
-        for game, shown in (("g1", "a_first"), ("g2", "b_first")):
-            verdicts.append(
-                ForeignVerdict(
-                    line=row.line,
-                    example=prompts.by_id(_turn_id(row)),
-                    model_a=row.text("model_1"),
-                    model_b=row.text("model_2"),
-                    score_a=row.one_of(f"{game}_winner", _GAME_SCORES),
-                    shown="a_first" if shown == "a_first" else "b_first",
-                    rater=name,
-                    text=row.optional_text(f"{game}_judgment") or "",
-                )
-            )
+        name, prompt = _judge(row)
+        game = ForeignVerdict(
+            line=row.line,
+            example=prompts.by_id(_turn_id(row)),
+            model_a=row.text("model_1"),
+            model_b=row.text("model_2"),
+            score_a=row.one_of("g1_winner", _GAME_SCORES),
+            shown="a_first",
+            form="label",
+            rater=name,
+            prompt_version=prompt,
+            text=row.optional_text("g1_judgment") or "",
+        )
+        turned = replace(
+            game,
+            score_a=row.one_of("g2_winner", _GAME_SCORES),
+            shown="b_first",
+            text=row.optional_text("g2_judgment") or "",
+        )
+        verdicts += [game, turned]
     return verdicts
+
+
+def _judge(row: Row) -> tuple[str, str]:
+    """Return the judge's name and that of its prompt, which FastChat writes as a list."""
+    judge = row.fields.get("judge")
+    if isinstance(judge, list) and len(judge) == 2:
+        return str(judge[0]), str(judge[1])
+    return row.text("judge"), ""
 
 
 def _labels(_path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignVerdict]:
@@ -179,6 +199,7 @@ def _labels(_path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
             model_b=row.text("model_b"),
             score_a=row.one_of("winner", _LABEL_SCORES),
             shown="unknown" if _kind(row.text("judge")) == "human" else "both_orders",
+            form="label",
             rater=row.text("judge"),
             rater_kind=_kind(row.text("judge")),
             orders_disagree=row.fields["winner"] == "tie (inconsistent)",

@@ -14,6 +14,7 @@ from evalcore.records import Example
 __all__ = ["read_pandalm"]
 
 TEST_SET = "testset-v1.json"
+_SUFFIX = "-testset-v1"
 _LABELS = {"0": 0.5, "1": 1.0, "2": 0.0}
 _VERDICTS = {"1": 1.0, "2": 0.0, "Tie": 0.5}
 _ANNOTATORS = ("annotator1", "annotator2", "annotator3")
@@ -40,7 +41,7 @@ def read_pandalm(path: Path, prompts: Sequence[Example]) -> list[ForeignVerdict]
     rows = list(read_rows(path))
     if rows and "gpt_result" in rows[0].fields:
         test_set = {row.text("idx"): row for row in read_rows(path.parent / TEST_SET)}
-        return [_verdict(row, test_set, judge=path.stem) for row in rows]
+        return [_verdict(row, test_set, judge=path.stem.removesuffix(_SUFFIX)) for row in rows]
     return [verdict for row in rows for verdict in _votes(row)]
 
 
@@ -79,6 +80,7 @@ def _on_pair(row: Row, *, line: int, rater: str, score_a: float, text: str) -> F
         model_b=names[1],
         score_a=score_a,
         shown="unknown" if human else "a_first",
+        form="label",
         rater=rater,
         rater_kind="human" if human else "judge",
         text=text,

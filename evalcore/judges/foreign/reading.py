@@ -78,7 +78,7 @@ def _one_order(verdicts: Sequence[ForeignVerdict]) -> Iterator[str]:
         if verdict.shown in ("a_first", "b_first"):
             pair = (verdict.model_a, verdict.model_b)
             first, second = pair if verdict.shown == "a_first" else pair[::-1]
-            shown[verdict.rater.split(":")[0], first, second] += 1
+            shown[verdict.rater, first, second] += 1
     one = [(f, s, n) for (r, f, s), n in shown.items() if (r, s, f) not in shown]
     pairs: Counter[tuple[str, str]] = Counter()
     for first, second, count in one:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evalcore.judges.records import VerdictForm
 from evalcore.records import Example, RaterKind, Winner
 
 __all__ = ["ForeignFile", "ForeignVerdict", "Shown"]
@@ -27,8 +28,11 @@ class ForeignVerdict:
     score_a: float
     """How far A is preferred, from 0 to 1, 0.5 a tie; nan = could not be scored."""
     shown: Shown
+    form: VerdictForm
     rater: str
     rater_kind: RaterKind = "judge"
+    prompt_version: str = ""
+    """Which prompt the judge was given, as far as the file tells."""
     text: str = ""
     """What the judge wrote."""
     marks: tuple[float, float] | None = None
