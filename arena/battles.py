@@ -206,14 +206,11 @@ def add_turn(connection: Connection, battle: Battle, prompt: str, *, now_ms: int
 
     The battle then stands for the longer conversation: its example changes with it.
     """
-    stored = connection.scalar(
-        sa.select(schema.example.c.content).where(schema.example.c.id == battle.example_id)
-    )
-    example = longer_example(example_from(stored), prompt)
+    stored = sa.select(schema.example.c.content).where(schema.example.c.id == battle.example_id)
+    example = longer_example(example_from(connection.execute(stored).scalar_one()), prompt)
     insert_rows(connection, schema.example, [{"id": example.id, "content": jsonable(example)}])
-    number: int = connection.scalar(
-        sa.select(sa.func.count()).where(tables.turn.c.battle_id == battle.id)
-    )
+    earlier = sa.select(sa.func.count()).where(tables.turn.c.battle_id == battle.id)
+    number: int = connection.execute(earlier).scalar_one()
     _insert_turn(connection, battle.id, number, (Message(role="user", content=prompt),), now_ms)
     values = {"status": BattleStatus.CREATED, "example_id": example.id, "ready_ms": None}
     _update(connection, battle.id, values)
@@ -277,7 +274,7 @@ def battle_from(row: Any) -> Battle:
 
 
 def _one(connection: Connection, condition: sa.ColumnElement[bool]) -> Battle:
-    row = connection.execute(tables.battle.select().where(condition)).first()
+    row = connection.execute(tables.battle.select().where(condition).with_for_update()).first()
     if row is None:
         raise Refused("unknown_battle")
     return battle_from(row)
@@ -333,8 +330,14 @@ def _answer_row(battle_id: str, answer: Answer) -> dict[str, Any]:
     return {**jsonable(answer), "battle_id": battle_id}
 
 
-_BY_TOKEN = tables.battle.select().where(
-    tables.battle.c.token_hash == sa.bindparam("hash"), tables.battle.c.rater == sa.bindparam("who")
+# FOR UPDATE, where there are replicas: what follows sees what another one has just committed.
+_BY_TOKEN = (
+    tables.battle.select()
+    .where(
+        tables.battle.c.token_hash == sa.bindparam("hash"),
+        tables.battle.c.rater == sa.bindparam("who"),
+    )
+    .with_for_update()
 )
 _BY_OPEN = tables.battle.select().where(tables.battle.c.open_for == sa.bindparam("open"))
 _CLOSE = (
