@@ -178,8 +178,8 @@ def _cells(votes: Votes, weights: NDArray[np.float64] | None) -> NDArray[Any]:
     n_models = len(votes.models)
     size = _N_OUTCOMES * n_models * n_models
     n_most = min(_CHUNK_VOTES, len(votes))
-    pairs = np.empty(n_most, np.uint16 if n_models <= 1 << 8 else np.int64)
-    keys = np.empty(n_most, np.int32 if size < 1 << 31 else np.int64)
+    pairs: NDArray[Any] = np.empty(n_most, np.uint16 if n_models <= 1 << 8 else np.int64)
+    keys: NDArray[Any] = np.empty(n_most, np.int32 if size < 1 << 31 else np.int64)
     ones = np.ones(n_most, np.int32)
     total = np.zeros(size, np.int64 if weights is None else np.float64)
     for start in range(0, len(votes), _CHUNK_VOTES):
@@ -192,7 +192,7 @@ def _cells(votes: Votes, weights: NDArray[np.float64] | None) -> NDArray[Any]:
         key[:] = winner
         key *= n_models * n_models
         key += pair
-        weight = ones[: len(winner)] if weights is None else weights[rows]
+        weight: NDArray[Any] = ones[: len(winner)] if weights is None else weights[rows]
         column = csc_array((weight, key, [0, len(winner)]), shape=(size, 1))
         total += column @ np.ones(1, weight.dtype)
     return total.reshape(_N_OUTCOMES, n_models, n_models)

@@ -12,10 +12,12 @@ from scipy.linalg.lapack import dpotri
 
 from evalcore.errors import InputError
 
-__all__ = ["Maximum", "Quadratic", "laplacian", "maximise"]
+__all__ = ["Maximum", "Quadratic", "chord", "laplacian", "maximise"]
 
 _MAX_ITERATIONS = 100
 _MOST_INFLATION = 1e10  # of a variance by the other parameters; rounding is all that is left of it
+_MAX_CHORDS = 8
+_CHORD_STEP = 1e-3  # the next one would be about a hundred times smaller
 _LAST_STEP = 1e-6  # convergence is quadratic: after a step this small the error is about 1e-12
 
 
@@ -28,6 +30,8 @@ class Quadratic:
     """``(p,)``."""
     information: NDArray[np.float64]
     """``(p, p)``: minus the Hessian."""
+    meat: NDArray[np.float64] | None = None
+    """``(p, p)``: the sum over votes of each one's gradient times itself, if it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Maximum:
     """``(p,)``; its first ``n_models`` entries sum to 0."""
     inverse_information: NDArray[np.float64]
     """``(p, p)`` inverse on the parameters whose strengths sum to 0."""
+    last: Quadratic
+    """As it was found a last step before ``point``."""
 
 
 def maximise(
@@ -45,6 +51,7 @@ def maximise(
     start: NDArray[np.float64],
     *,
     n_models: int,
+    last_step: float = _LAST_STEP,
 ) -> Maximum:
     """Climb to the maximum of a concave function that is finite there and unique.
 
@@ -66,17 +73,45 @@ def maximise(
         except (LinAlgError, ValueError):  # not positive definite, or not finite
             break
         step = inverse.solve(here.gradient)
-        if np.abs(step).max() < _LAST_STEP:
+        if np.abs(step).max() < last_step:
             matrix = inverse.matrix()
             inflation = np.diagonal(matrix) * np.diagonal(here.information)
             if inflation.max() > _MOST_INFLATION:
                 break
-            return Maximum(point=point + step, inverse_information=matrix)
+            return Maximum(point=point + step, inverse_information=matrix, last=here)
         point, here = _climb(evaluate, point, here, step=step)
     raise InputError(
         "votes must determine the ratings; they do not converge "
         "(weights far apart, or features that go with the models)"
     )
+
+
+def chord(
+    gradient: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    first: Quadratic,
+    start: NDArray[np.float64],
+    *,
+    n_models: int,
+) -> NDArray[np.float64]:
+    """Come close to the maximum by steps that all use the information at the start.
+
+    For :func:`maximise` to begin with, where a gradient alone is much cheaper than a
+    :class:`Quadratic`. Steps that do not shrink to a half end it, at the start if it is the first.
+    """
+    try:
+        inverse = _Inverse(first.information, n_models)
+    except (LinAlgError, ValueError):
+        return start
+    point, step = start, inverse.solve(first.gradient)
+    for _ in range(_MAX_CHORDS):
+        there = point + step
+        following = inverse.solve(gradient(there))
+        if not np.abs(following).max() < np.abs(step).max() / 2:
+            break
+        point, step = there, following
+        if np.abs(step).max() < _CHORD_STEP:
+            return point + step
+    return point
 
 
 def laplacian(pairs: NDArray[np.float64]) -> NDArray[np.float64]:

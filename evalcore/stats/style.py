@@ -104,9 +104,14 @@ def rate_at_equal_style(
     groupings, warnings = cluster_codes(votes, options.clusters)
     graph = rated_models(counts, options)
     likelihood, rows = _likelihood(votes, features, options, core=graph.core)
-    start = fit_bradley_terry(counts.take(graph.core)).strengths
-    top = likelihood.maximum(start)
-    covariance = likelihood.covariance(top, [codes[rows] for codes in groupings.values()])
+    core_counts = counts.take(graph.core)
+    start = fit_bradley_terry(core_counts).strengths
+    top = likelihood.maximum(start, meat=not groupings)
+    covariance = (
+        likelihood.cluster_covariance(top, [codes[rows] for codes in groupings.values()])
+        if groupings
+        else likelihood.vote_covariance(top, core_counts.votes_per_model)
+    )
     m = len(graph.core)
     found = CoreEstimate(
         model=f"Bradley–Terry at equal {', '.join(features)}, ties as half wins",
@@ -126,23 +131,21 @@ def rate_at_equal_style(
 
 def _likelihood(
     votes: Votes, features: Sequence[str], options: RatingOptions, *, core: NDArray[np.intp]
-) -> tuple[StyleLikelihood, NDArray[np.intp]]:
+) -> tuple[StyleLikelihood, slice | NDArray[np.intp]]:
     """Likelihood of the votes among the rated models, and their rows."""
-    kept = np.ones(len(votes), bool)
-    if options.both_bad == "drop":
-        kept = votes.winner != WINNERS.index("both_bad")
-    rows, a, b = votes_among(votes, core, where=kept)
-    if len(rows) <= len(core) + len(features):
-        raise InputError(
-            f"style control needs more than {len(core) + len(features)} votes; got {len(rows)}"
-        )
-    x = feature_differences(votes.features, features)
-    return (
-        StyleLikelihood(
-            n_models=len(core),
-            pair=(a * len(core) + b).astype(np.min_scalar_type(len(core) ** 2)),
-            winner=votes.winner[rows],
-            x=x if len(rows) == len(votes) else x[:, rows],
-        ),
-        rows,
-    )
+    m = len(core)
+    if m == len(votes.models) and options.both_bad == "tie":
+        rows: slice | NDArray[np.intp] = slice(None)
+        a, b = votes.model_a, votes.model_b
+    else:
+        kept = np.ones(len(votes), bool)
+        if options.both_bad == "drop":
+            kept = votes.winner != WINNERS.index("both_bad")
+        rows, a, b = votes_among(votes, core, where=kept)
+    if len(a) <= m + len(features):
+        raise InputError(f"style control needs more than {m + len(features)} votes; got {len(a)}")
+    pair = a.astype(np.min_scalar_type(m * m))
+    pair *= m
+    pair += b.astype(pair.dtype)
+    x = feature_differences(votes.features, features)[:, rows]
+    return StyleLikelihood(n_models=m, pair=pair, winner=votes.winner[rows], x=x), rows

@@ -14,6 +14,7 @@ __all__ = ["STYLE_FEATURES", "feature_differences", "style_features"]
 
 STYLE_FEATURES = ("length", "headings", "lists", "bold", "code")
 
+_CHUNK_VOTES = 1 << 16  # a chunk and what is computed from it stay in the cache
 _FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s", re.MULTILINE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s", re.MULTILINE)
@@ -80,9 +81,12 @@ def feature_differences(
         raise InputError(f"style feature must be one of {has}; got {', '.join(missing) or 'none'}")
     table = np.empty((len(names), len(features[names[0]])))
     for row, name in zip(table, names, strict=True):
-        a, b = features[name].T
-        np.divide(a - b, a + b, out=row, where=(a + b) > 0)
-        row[(a + b) <= 0] = 0.0
+        for first in range(0, len(row), _CHUNK_VOTES):
+            a, b = features[name][first : first + _CHUNK_VOTES].T
+            total = a + b
+            with np.errstate(invalid="ignore"):
+                chunk = np.divide(a - b, total, out=row[first : first + _CHUNK_VOTES])
+            chunk[total == 0] = 0.0
         spread = float(np.sqrt(row @ row / max(len(row), 1)))
         if spread == 0:
             raise InputError(f"style feature {name} is the same in every pair of answers")

@@ -70,14 +70,14 @@ class VotesBuilder:
         for name in columns.keys() & self._optional.keys():
             self._keep(name, self._optional[name].add(columns[name]))
         if "created_utc" in columns:
-            times = parse_times(columns["created_utc"].to_pandas())
+            times = parse_times(_series(columns["created_utc"]))
             self._add_parsed("created_utc", times, positions)
         if "swapped" in columns:
-            self._add_parsed("swapped", parse_flags(columns["swapped"].to_pandas()), positions)
+            self._add_parsed("swapped", parse_flags(_series(columns["swapped"])), positions)
         if "id" in columns:
             self._ids.append((columns["id"], positions))
         for name in (column for feature in self._features for column in feature_columns(feature)):
-            self._add_parsed(name, parse_numbers(columns[name].to_pandas()), positions)
+            self._add_parsed(name, parse_numbers(_series(columns[name])), positions)
 
     def build(self) -> Votes:
         """Put the chunks together.
@@ -110,8 +110,7 @@ class VotesBuilder:
             created_s=self._times(),
             swapped=self._flags(),
             features={
-                feature: np.column_stack([self._joined(side) for side in feature_columns(feature)])
-                for feature in self._features
+                feature: self._sides(*feature_columns(feature)) for feature in self._features
             },
             source=self._source,
         )
@@ -178,6 +177,11 @@ class VotesBuilder:
         flags = self._joined("swapped")
         return None if flags is None or (flags < 0).all() else flags
 
+    def _sides(self, name_a: str, name_b: str) -> NDArray[np.float64]:
+        """``(n, 2)``, A's and B's values each in one piece."""
+        both = np.concatenate(self._chunks.pop(name_a) + self._chunks.pop(name_b))
+        return both.reshape(2, -1).T
+
     def _joined(self, name: str) -> Any:
         chunks = self._chunks.pop(name, None)
         return chunks and np.concatenate(chunks)
@@ -192,3 +196,7 @@ def _winner_codes(labels: Any) -> NDArray[np.uint8]:
         positions = pc.index_in(labels, value_set=pa.array(given, labels.type))
     codes = [*(_WINNER_LABELS.get(label, _UNKNOWN) for label in given), _UNKNOWN]
     return np.asarray(np.array(codes, np.uint8)[filled(positions)])
+
+
+def _series(values: Any) -> pd.Series[Any]:
+    return pd.Series(values) if isinstance(values, np.ndarray) else values.to_pandas()

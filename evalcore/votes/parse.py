@@ -13,6 +13,8 @@ __all__ = ["MISSING", "Parsed", "parse_flags", "parse_numbers", "parse_times"]
 
 MISSING = frozenset({"", "nan", "NaN", "None", "null"})
 """Texts that mean that a value was not given."""
+_INFINITY_BITS = np.float64(np.inf).view(np.uint64)
+"""Of all floats those of at least 0, and no others but -0, have fewer."""
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
 
 
@@ -59,8 +61,13 @@ def parse_flags(texts: pd.Series[Any]) -> Parsed:
 
 def parse_numbers(texts: pd.Series[Any]) -> Parsed:
     """Read numbers, each of them at least 0; a missing one is bad."""
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = ~np.isfinite(numbers) | (numbers < 0)
+    if texts.dtype == np.float64:
+        numbers = texts.to_numpy()
+    else:
+        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    bad = np.zeros(len(numbers), bool)
+    if numbers.view(np.uint64).max(initial=0) >= _INFINITY_BITS:  # most often none is
+        bad = ~np.isfinite(numbers) | (numbers < 0)
     return Parsed(values=numbers, bad=bad, texts=texts, permitted="a number of at least 0")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +31,7 @@ ALIASES: Mapping[str, str] = {
 }
 """LMArena's names for some of our columns."""
 
+_TEXT_COLUMNS = (*NAME_COLUMNS, "swapped")
 _OPTIONAL = ("id", "example_id", "rater", "rater_kind", "swapped", "created_utc")
 
 
@@ -63,20 +65,25 @@ def present_columns(columns: Sequence[str], features: Sequence[str], where: str)
 
 
 def as_text(name: str, values: Any) -> Any:
-    """Make a column an Arrow array of text, or of numbers where it holds no names.
+    """Make a column an Arrow array of text, or of numbers where they may be.
+
+    Numbers that NumPy or pandas hold as such stay in a NumPy array of floats.
 
     Raises
     ------
     pyarrow.ArrowException
         For values that are neither.
     """
+    dtype = getattr(values, "dtype", None)
+    if name not in _TEXT_COLUMNS and isinstance(dtype, np.dtype) and dtype.kind in "fiu":
+        return np.asarray(values, np.float64)
     array = pa.array(values, from_pandas=True)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     kind = array.type
     if name in NAME_COLUMNS and pa.types.is_dictionary(kind) and _is_text(kind.value_type):
         return array
-    if _is_text(kind) or (name not in NAME_COLUMNS and _is_number(kind)):
+    if _is_text(kind) or (name not in _TEXT_COLUMNS and _is_number(kind)):
         return array
     return pc.cast(array, pa.string())
 
