@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from arena.studies.items import ItemKind, StudyItem
 from evalcore.hashing import content_hash
 
-__all__ = ["Assignment", "Plan", "RaterHistory", "Tally", "assign", "sides_of"]
+__all__ = ["Assignment", "Plan", "RaterHistory", "Tally", "assign", "planned", "sides_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +130,29 @@ def sides_of(plan: Plan, item: StudyItem, rotation: int) -> tuple[int, ...]:
     return tuple(order[rotation:] + order[:rotation])
 
 
+def planned(plan: Plan, *, rater: str) -> int:
+    """Return how many items of all kinds a rater gets, if none is taken by others first."""
+    n_main = min(len(plan.of_kind("main")), plan.items_per_rater or len(plan.items))
+    n_known = len(plan.of_kind("gold", "attention"))
+    given_main = given_known = 0
+    while given_main < n_main:
+        if (
+            plan.gold_every is not None
+            and given_known < n_known
+            and _known_is_due(plan, rater, given_main + given_known, every=plan.gold_every)
+        ):
+            given_known += 1
+        else:
+            given_main += 1
+    return len(plan.of_kind("training")) + n_main + given_known
+
+
+def _known_is_due(plan: Plan, rater: str, n_before: int, *, every: int) -> bool:
+    """Tell whether a known item comes after so many others that are no training."""
+    block, place = divmod(n_before, every)
+    return place == int(content_hash([plan.seed, rater, "gold", block]), 16) % every
+
+
 def _known_item(plan: Plan, history: RaterHistory) -> StudyItem | None:
     """Return the training item, gold item or check that is due, if any."""
     training = plan.of_kind("training")
@@ -138,10 +161,9 @@ def _known_item(plan: Plan, history: RaterHistory) -> StudyItem | None:
         return untrained[0]
     if plan.gold_every is None:
         return None
-    block, place = divmod(len(history.shown) - len(training), plan.gold_every)
-    due = int(content_hash([plan.seed, history.rater, "gold", block]), 16) % plan.gold_every
+    n_before = len(history.shown) - len(training)
     unseen = [item for item in plan.of_kind("gold", "attention") if item.id not in history.shown]
-    if place != due or not unseen:
+    if not unseen or not _known_is_due(plan, history.rater, n_before, every=plan.gold_every):
         return None
     return min(unseen, key=lambda item: content_hash([plan.seed, history.rater, item.id]))
 
