@@ -106,7 +106,7 @@ def test_headings_start_below_those_of_the_page():
 def test_an_endless_answer_is_cut_and_says_so():
     html = render_markdown("x" * 2_000_000)
     assert len(html) < SHOWN_CHARACTERS + 200
-    assert 'data-text="answer_cut"' in html
+    assert "answer_cut" in html
     assert "answer_cut" not in render_markdown("x" * SHOWN_CHARACTERS)
 
 

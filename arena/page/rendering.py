@@ -227,4 +227,4 @@ _CLEANER = nh3.Cleaner(
     url_schemes=URL_SCHEMES,
     link_rel="noopener noreferrer nofollow",
 )
-_CUT = '<p class="note" data-text="answer_cut">The rest of this answer is too long to be shown.</p>'
+_CUT = '<p class="note answer_cut">The rest of this answer is too long to be shown.</p>'

@@ -1,0 +1,143 @@
+"""What the page draws of a battle, frame by frame, until every answer is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from arena.page.pacing import Pacer, Pacing, Written
+from arena.page.rendering import GrowingMarkdown, render_markdown
+from arena.records import BattleStatus, BattleView, Turn
+from evalcore.records import Message
+
+__all__ = ["Draft", "Drafts", "Frame", "frames"]
+
+_UNWRITTEN = (BattleStatus.CREATED, BattleStatus.STREAMING)
+_EMPTY_ANSWER = '<p class="note answer_empty">(no text)</p>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An answer as far as it is written; masked already."""
+
+    text: str
+    is_complete: bool
+
+
+Drafts = Callable[[str], Sequence[Draft]]
+"""From a battle's id to the answers of its present turn, by position; empty if they are not being
+written in this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """HTML of what was asked, and of each answer by position."""
+
+    conversation: str
+    answers: tuple[str, ...]
+
+
+async def frames(
+    look: Callable[[], Awaitable[BattleView | None]],
+    drafts: Drafts,
+    *,
+    n_answers: int = 2,
+    pacing: Pacing | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Frame]:
+    """Yield a frame whenever there is something new to see.
+
+    A battle that is complete at the first look is one frame: stored answers have no rhythm to
+    hide. Any other is shown at the pace of its slowest answer, whether it is written in this
+    process or arrives whole from another one. Only the last frame is marked complete. Without a
+    battle, or when it ends in another way than by its answers, the frames end early.
+
+    Parameters
+    ----------
+    look
+        Reads the battle; it must be the same one each time.
+    drafts
+        Answers that are being written.
+    n_answers
+        Answers of a battle.
+    """
+    pacing = pacing or Pacing()
+    view = await look()
+    if view is None:
+        return
+    if view.status not in _UNWRITTEN:
+        yield _complete_frame(view)
+        return
+    battle_id, pacer = view.battle_id, Pacer(pacing)
+    growing = [GrowingMarkdown() for _ in range(n_answers)]
+    shown = -1
+    while view is not None and view.battle_id == battle_id:
+        written = drafts(battle_id) or _stored(view)
+        progress = [Written(n_characters=len(d.text), is_complete=d.is_complete) for d in written]
+        position = pacer.advance(clock(), progress) if written else 0
+        if written and pacer.is_over(progress) and view.status not in _UNWRITTEN:
+            yield _complete_frame(view)
+            return
+        if position > shown:
+            shown = position
+            texts = [draft.text[:position] for draft in written] or [""] * n_answers
+            yield _growing_frame(view, [g.render(t) for g, t in zip(growing, texts, strict=True)])
+        await asyncio.sleep(pacing.tick_s)
+        if _has_to_look(view, written):
+            view = await look()
+
+
+def _has_to_look(view: BattleView, written: Sequence[Draft]) -> bool:
+    """Return whether the database may know more than this process; it is asked no more often."""
+    return view.status in _UNWRITTEN and all(draft.is_complete for draft in written)
+
+
+def _stored(view: BattleView) -> list[Draft]:
+    """Return the answers of the present turn that are in the database; none or all are."""
+    return [Draft(text=a.text, is_complete=True) for a in view.turns[-1].answers]
+
+
+def _complete_frame(view: BattleView) -> Frame:
+    texts = [answer.text for answer in view.turns[-1].answers]
+    answers = [render_markdown(text) or _EMPTY_ANSWER for text in texts]
+    return _frame(view, answers, mark=f"complete-{view.battle_id}-{len(view.turns)}")
+
+
+def _growing_frame(view: BattleView, answers: Sequence[str]) -> Frame:
+    return _frame(view, answers, mark="growing")
+
+
+def _frame(view: BattleView, answers: Sequence[str], *, mark: str) -> Frame:
+    earlier = [_earlier_turns(view.turns, position) for position in range(len(answers))]
+    return Frame(
+        conversation=_vessel("".join(map(_message, view.turns[0].prompt)), mark=mark),
+        answers=tuple(
+            _vessel(before + answer, mark=mark)
+            for before, answer in zip(earlier, answers, strict=True)
+        ),
+    )
+
+
+def _earlier_turns(turns: Sequence[Turn], position: int) -> str:
+    """Return one side's conversation up to the present answer, but for the first prompt."""
+    parts = []
+    for before, turn in zip(turns, turns[1:], strict=False):
+        parts.append(render_markdown(before.answers[position].text) or _EMPTY_ANSWER)
+        parts.extend(map(_message, turn.prompt))
+    return "".join(parts)
+
+
+def _message(message: Message) -> str:
+    body = render_markdown(message.content)
+    return f'<div class="message {escape(message.role)}">{body}</div>'
+
+
+def _vessel(html: str, *, mark: str) -> str:
+    """Wrap in one block, with battle and turn as a class when nothing more will come.
+
+    Classes are the only attributes that Gradio's own sanitiser lets through.
+    """
+    return f'<div class="vessel {escape(mark)}">{html}</div>'

@@ -1,0 +1,332 @@
+// The rater's way: next battle, answers, vote, a moment to undo, names, next battle.
+
+import { onOutage, post, Refusal } from "./api.js";
+import { drawReasons, Scales, tickedReasons, VisibleTime } from "./ballot.js";
+import { askConsent, askLogin, isDialogOpen, openDialog, prepareDialogs, showInstructions } from "./dialogs.js";
+import { BAR, COMPOSER, DIALOGS, HEADER } from "./markup.js";
+import { Stage } from "./stage.js";
+import { loadTexts, setText, t, translate } from "./texts.js";
+
+const UNDO_MS = 6000;
+const WAIT_MS = 1000;
+const KEYS = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", ArrowLeft: "left", ArrowRight: "right" };
+const GONE = ["unknown_battle", "expired", "void", "sealed"];
+const byId = (id) => document.getElementById(id);
+
+class Page {
+  constructor(stage) {
+    this.stage = stage;
+    this.scales = new Scales(stage.columns);
+    this.visible = new VisibleTime();
+    this.countdown = null;
+    this.enter("loading");
+  }
+
+  /** Every part of the page looks at this one word: see page.css. */
+  enter(phase) {
+    this.phase = phase;
+    document.body.dataset.phase = phase;
+    const isReady = phase === "ready";
+    for (const button of document.querySelectorAll("#choices button")) button.disabled = !isReady;
+    byId("submit").disabled = !isReady || this.scales.values() === null;
+    byId("after").hidden = !["recorded", "revealed"].includes(phase);
+    byId("composer").hidden = !(phase === "asking" || (isReady && this.isLive));
+    for (const id of ["skip", "more"]) byId(id).hidden = !["ready", "streaming"].includes(phase);
+  }
+
+  say(key, values = undefined) {
+    setText(byId("status"), key, values);
+  }
+
+  /** Do something that the service may refuse; every refusal is told and leads somewhere. */
+  async attempt(action) {
+    try {
+      return await action();
+    } catch (refusal) {
+      if (!(refusal instanceof Refusal)) throw refusal;
+      await this.refused(refusal);
+      return null;
+    }
+  }
+
+  async refused(refusal) {
+    this.say(refusal.code);
+    if (refusal.code === "not_signed_in") await askLogin();
+    else if (refusal.code === "consent_needed") await this.greet();
+    else if (refusal.code === "prompt_needed") return this.compose();
+    else if (!GONE.includes(refusal.code)) return undefined;
+    return this.next();
+  }
+
+  /** Learn who the service takes this visitor for, and what it wants first. */
+  async greet() {
+    const session = await post("session");
+    document.title = session.title ?? document.title;
+    if (session.title) byId("page-title").textContent = session.title;
+    byId("sign-out").hidden = !session.account;
+    if (session.consent?.needed) await askConsent(session.consent);
+    if (session.instructions_html && !this.isInstructed) {
+      this.isInstructed = true;
+      await showInstructions(session.instructions_html);
+    }
+  }
+
+  async start() {
+    await this.attempt(() => this.greet());
+    await this.next();
+  }
+
+  async next(wanted = {}) {
+    this.stopCountdown();
+    const answer = await this.attempt(() => post("battle", wanted));
+    if (answer?.battle) await this.open(answer.battle);
+    else if (answer?.waiting) this.wait(answer.waiting);
+    else if (answer?.finished) this.finish(answer.finished);
+  }
+
+  wait({ place }) {
+    this.enter("waiting");
+    if (place) this.say("place", { place });
+    else this.say("preparing");
+    setTimeout(() => this.next(), WAIT_MS);
+  }
+
+  finish({ reason }) {
+    this.enter("finished");
+    this.say(`finished_${reason}`);
+  }
+
+  /** Ask for a prompt: a live battle begins with the visitor's own words. */
+  compose() {
+    this.isLive = true;
+    setText(byId("composer-title"), "composer_title");
+    this.enter("asking");
+    this.say("prompt_needed");
+    byId("composer-text").focus();
+  }
+
+  async send(prompt) {
+    if (this.phase === "asking") return this.next({ prompt });
+    const body = { token: this.battle.token, prompt };
+    const answer = await this.attempt(() => post("turn", body));
+    return answer && this.open(answer.battle);
+  }
+
+  /** Show a battle from wherever it stands: being written, ready, or voted but not revealed. */
+  async open(battle) {
+    this.battle = battle;
+    this.prepareForm(battle.form);
+    this.drawProgress(battle.progress);
+    this.enter("streaming");
+    if (battle.place) this.say("place", { place: battle.place });
+    else this.say("streaming");
+    await this.stage.show(battle);
+    if (this.battle !== battle) return;
+    if (battle.receipt) this.recorded(battle.receipt);
+    else this.ready();
+  }
+
+  prepareForm(form) {
+    const isPairwise = form.kind === "pairwise";
+    byId("choices").hidden = !isPairwise;
+    byId("submit").hidden = isPairwise;
+    byId("choice-tie").hidden = !form.allows_tie;
+    byId("choice-both_bad").hidden = !form.allows_both_bad;
+    byId("comment").value = "";
+    drawReasons(byId("reasons"), form.reasons);
+    this.question = isPairwise ? "question" : `question_${form.kind}`;
+    this.scales.draw(form, () => this.enter(this.phase));
+  }
+
+  drawProgress(progress) {
+    byId("progress").hidden = !progress;
+    if (!progress) return;
+    const hasEnd = progress.total !== null;
+    setText(byId("progress-text"), hasEnd ? "progress" : "progress_open", progress);
+    byId("progress-bar").hidden = !hasEnd;
+    byId("progress-bar").value = hasEnd ? progress.done / progress.total : 0;
+  }
+
+  ready() {
+    setText(byId("composer-title"), "follow_up");
+    this.scales.lock(false);
+    this.enter("ready");
+    this.say(this.question);
+    this.visible.start();
+    // A text field must not swallow the keys that vote.
+    if (document.activeElement?.matches("textarea")) document.activeElement.blur();
+  }
+
+  ballot(choice) {
+    const { rank, ...ratings } = this.scales.values() ?? {};
+    return {
+      token: this.battle.token,
+      choice,
+      ranking: rank ?? null,
+      ratings,
+      reasons: tickedReasons(byId("reasons")),
+      comment: byId("comment").value.trim(),
+      visible_ms: this.visible.elapsed_ms,
+      reveal: false,
+    };
+  }
+
+  /** Vote. The phase changes before anything is sent, so that a second key finds no open battle. */
+  async vote(choice) {
+    if (this.phase !== "ready") return;
+    this.enter("voting");
+    this.stage.mark(choice);
+    this.scales.lock(true);
+    const answer = await this.attempt(() => post("vote", this.ballot(choice)));
+    if (answer) this.recorded(answer.receipt);
+    else if (this.phase === "voting") this.ready();
+  }
+
+  recorded(receipt) {
+    this.visible.stop();
+    this.enter("recorded");
+    this.stage.mark(receipt.choice);
+    if (receipt.status === "unverified") this.say("unverified");
+    else if (receipt.choice) this.say("recorded", { choice: t(receipt.choice) });
+    else this.say("recorded_ballot");
+    byId("undo").hidden = false;
+    byId("mistake").hidden = true;
+    setText(byId("go-on-text"), "reveal");
+    byId("go-on").focus();
+    this.startCountdown();
+  }
+
+  startCountdown() {
+    const dial = byId("countdown");
+    dial.style.animation = "none";
+    void dial.offsetWidth; // starts the animation anew
+    dial.style.animation = "";
+    dial.style.animationDuration = `${UNDO_MS}ms`;
+    this.countdown = setTimeout(() => this.countedDown(), UNDO_MS);
+  }
+
+  /** Names come by themselves, unless the rater is about to take the vote back. */
+  countedDown() {
+    if (byId("undo").matches(":hover, :focus-visible") || isDialogOpen()) this.startCountdown();
+    else this.reveal();
+  }
+
+  stopCountdown() {
+    clearTimeout(this.countdown);
+    this.countdown = null;
+  }
+
+  async undo() {
+    if (this.phase !== "recorded") return;
+    this.stopCountdown();
+    const answer = await this.attempt(() => post("undo", { token: this.battle.token }));
+    if (!answer) return;
+    this.battle = answer.battle;
+    this.stage.mark(null);
+    this.ready();
+    this.say("undone");
+  }
+
+  async reveal() {
+    if (this.phase !== "recorded") return;
+    this.stopCountdown();
+    const answer = await this.attempt(() => post("reveal", { token: this.battle.token }));
+    if (!answer) return;
+    if (answer.reveal?.names) this.revealed(answer.reveal.names);
+    else await this.next();
+  }
+
+  revealed(names) {
+    this.enter("revealed");
+    this.stage.reveal(names);
+    if (names.length === 2) this.say("revealed", { left: names[0], right: names[1] });
+    else this.say("revealed_all");
+    byId("undo").hidden = true;
+    byId("mistake").hidden = false;
+    setText(byId("go-on-text"), "next");
+    byId("go-on").focus();
+  }
+
+  async reportMistake() {
+    const answer = await this.attempt(() => post("mistake", { token: this.battle.token }));
+    if (!answer) return;
+    byId("mistake").hidden = true;
+    this.say("mistake_done");
+  }
+
+  goOn() {
+    if (this.phase === "recorded") return this.reveal();
+    return this.phase === "revealed" ? this.next() : undefined;
+  }
+
+  async skip(reason) {
+    await this.attempt(() => post("skip", { token: this.battle.token, reason }));
+    await this.next();
+  }
+}
+
+function wire(page) {
+  for (const button of document.querySelectorAll("#choices button")) {
+    const { choice } = button.dataset;
+    button.onclick = () => page.vote(choice);
+    button.onmouseenter = button.onfocus = () => page.stage.hint(choice);
+    button.onmouseleave = button.onblur = () => page.stage.hint(null);
+  }
+  byId("submit").onclick = () => page.vote(null);
+  byId("undo").onclick = () => page.undo();
+  byId("mistake").onclick = () => page.reportMistake();
+  byId("go-on").onclick = () => page.goOn();
+  byId("skip").onclick = () => openDialog("skip-dialog");
+  byId("more").onclick = () => openDialog("more-dialog");
+  for (const button of document.querySelectorAll("[data-reason]")) {
+    button.onclick = () => (byId("skip-dialog").close(), page.skip(button.dataset.reason));
+  }
+  wireComposer(page);
+  document.addEventListener("keydown", (event) => pressed(page, event));
+  onOutage((isOut) => {
+    document.body.classList.toggle("outage", isOut);
+    if (isOut) page.say("trying_again");
+  });
+}
+
+function wireComposer(page) {
+  const text = byId("composer-text");
+  byId("composer-form").onsubmit = (event) => {
+    event.preventDefault();
+    const prompt = text.value.trim();
+    if (!prompt) return;
+    text.value = "";
+    page.send(prompt);
+  };
+  text.onkeydown = (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    byId("composer-form").requestSubmit();
+  };
+}
+
+function pressed(page, event) {
+  const isTaken = event.ctrlKey || event.metaKey || event.altKey || event.repeat || isDialogOpen();
+  if (isTaken || event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const isChoice = event.key in KEYS && !byId("choices").hidden;
+  const choice = isChoice && byId(`choice-${KEYS[event.key]}`);
+  if (choice && !choice.hidden && page.phase === "ready") page.vote(KEYS[event.key]);
+  else if (event.key === "Enter" && !event.target.closest("button, a")) page.goOn();
+  else if (event.key === "u") page.undo();
+  else if (event.key === "s" && !byId("skip").hidden) openDialog("skip-dialog");
+  else return;
+  event.preventDefault();
+}
+
+async function main() {
+  await loadTexts();
+  document.body.insertAdjacentHTML("afterbegin", HEADER);
+  document.body.insertAdjacentHTML("beforeend", COMPOSER + BAR + DIALOGS);
+  translate(document);
+  prepareDialogs();
+  const page = new Page(await Stage.open());
+  wire(page);
+  await page.start();
+}
+
+main();

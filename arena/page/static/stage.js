@@ -1,0 +1,117 @@
+// The answers. Gradio draws and streams them; the battle to draw is the one that the service holds
+// open for this rater, so that nothing has to be sent but "show".
+
+import { setText, translate } from "./texts.js";
+
+const SILENCE_MS = 15000; // without a frame for so long, the stream is asked for again
+
+export const letter = (position) => String.fromCharCode(65 + position);
+
+export class Stage {
+  /** Wait until Gradio has drawn its components. */
+  static async open() {
+    await appearance("#show");
+    return new Stage();
+  }
+
+  constructor() {
+    this.conversation = document.querySelector("#conversation");
+    this.row = document.querySelector("#answers");
+    this.columns = [...document.querySelectorAll(".answer")];
+    this.columns.forEach(addHead);
+    this.conversation.setAttribute("role", "region");
+    this.conversation.dataset.label = "prompt";
+    translate(this.conversation.parentElement);
+  }
+
+  /** Draw a battle; resolves once every answer is shown to its end. */
+  async show(battle) {
+    this.reset();
+    this.row.setAttribute("aria-busy", "true");
+    document.body.dataset.battle = battle.battle_id;
+    const mark = `complete-${battle.battle_id}-${battle.turns.length}`;
+    const isOver = () => this.columns.every((column) => column.querySelector(`.${mark}`));
+    await this.untilDrawn(isOver);
+    this.row.setAttribute("aria-busy", "false");
+  }
+
+  async untilDrawn(isOver) {
+    const show = () => document.querySelector("#show").click();
+    await new Promise((resolve) => {
+      let silence = setInterval(show, SILENCE_MS);
+      const observer = new MutationObserver(() => {
+        clearInterval(silence);
+        silence = setInterval(show, SILENCE_MS);
+        this.translateNotes();
+        if (!isOver()) return;
+        clearInterval(silence);
+        observer.disconnect();
+        resolve();
+      });
+      observer.observe(this.row, { childList: true, subtree: true, characterData: true });
+      show();
+    });
+  }
+
+  /** Notes within answers come in English; their class is their text's key. */
+  translateNotes() {
+    for (const note of this.row.querySelectorAll(".vessel .note")) {
+      setText(note, note.classList.item(1));
+    }
+  }
+
+  /** Mark what was chosen: by position, "chosen" or "passed over". */
+  mark(choice) {
+    const verdicts = {
+      left: ["chosen", "passed"],
+      right: ["passed", "chosen"],
+      tie: ["chosen", "chosen"],
+      both_bad: ["passed", "passed"],
+    }[choice];
+    this.columns.forEach((column, position) => {
+      column.dataset.verdict = verdicts?.[position] ?? "";
+    });
+  }
+
+  /** Show which card a choice would favour while it is pointed at. */
+  hint(choice) {
+    this.columns.forEach((column, position) => {
+      const favoured = (choice === "left" && position === 0) || (choice === "right" && position === 1);
+      column.classList.toggle("favoured", favoured || choice === "tie");
+    });
+  }
+
+  reveal(names) {
+    this.columns.forEach((column, position) => {
+      const name = column.querySelector(".answer-name");
+      name.textContent = names[position];
+      name.hidden = false;
+    });
+  }
+
+  reset() {
+    this.mark(null);
+    for (const column of this.columns) column.querySelector(".answer-name").hidden = true;
+  }
+}
+
+function addHead(column, position) {
+  const head = document.createElement("div");
+  head.className = "answer-head";
+  head.innerHTML =
+    `<span class="badge" aria-hidden="true">${letter(position)}</span>` +
+    `<h2 id="answer-${position}-title"></h2><span class="answer-name" hidden></span>`;
+  setText(head.querySelector("h2"), "answer", { letter: letter(position) });
+  column.prepend(head);
+  column.setAttribute("role", "region");
+  column.setAttribute("aria-labelledby", `answer-${position}-title`);
+}
+
+function appearance(selector) {
+  return new Promise((resolve) => {
+    const look = () => document.querySelector(selector) && (observer.disconnect(), resolve());
+    const observer = new MutationObserver(look);
+    observer.observe(document.documentElement, { childList: true, subtree: true });
+    look();
+  });
+}
