@@ -69,6 +69,8 @@ class Opening:
     study: str
     now_ms: int
     lifetime_s: int
+    typed: bool = False
+    """Whether the prompt is the rater's own words, to be forgotten with the rater."""
 
 
 def open_battle(
@@ -105,6 +107,8 @@ def open_battle(
         "note": pairing.note,
         "flags": jsonable(pairing.flags),
         "timings": {},
+        "typed": opening.typed,
+        "forgotten": False,
         "created_ms": opening.now_ms,
         "ready_ms": None if pairing.answers is None else opening.now_ms,
         "expires_ms": opening.now_ms + 1000 * (pairing.lifetime_s or opening.lifetime_s),
@@ -212,7 +216,12 @@ def add_turn(connection: Connection, battle: Battle, prompt: str, *, now_ms: int
     earlier = sa.select(sa.func.count()).where(tables.turn.c.battle_id == battle.id)
     number: int = connection.execute(earlier).scalar_one()
     _insert_turn(connection, battle.id, number, (Message(role="user", content=prompt),), now_ms)
-    values = {"status": BattleStatus.CREATED, "example_id": example.id, "ready_ms": None}
+    values = {
+        "status": BattleStatus.CREATED,
+        "example_id": example.id,
+        "ready_ms": None,
+        "typed": True,
+    }
     _update(connection, battle.id, values)
     return number
 

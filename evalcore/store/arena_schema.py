@@ -117,6 +117,8 @@ battle = Table(
     Column("flags", JSON, nullable=False),  # leaks, moderation
     Column("timings", JSON, nullable=False),
     Column("reason", Text),  # of a skip, an expiry or a void
+    Column("typed", Boolean, nullable=False),  # a person wrote the prompt
+    Column("forgotten", Boolean, nullable=False),  # what persons wrote was deleted
     Column("created_ms", BigInteger, nullable=False),
     Column("ready_ms", BigInteger),
     Column("expires_ms", BigInteger, nullable=False),

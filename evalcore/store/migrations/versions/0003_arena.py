@@ -62,6 +62,8 @@ def upgrade() -> None:
         sa.Column("flags", sa.JSON(), nullable=False),
         sa.Column("timings", sa.JSON(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("typed", sa.Boolean(), nullable=False),
+        sa.Column("forgotten", sa.Boolean(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("ready_ms", sa.BigInteger(), nullable=True),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
