@@ -68,6 +68,8 @@ def within(values: NDArray[np.float64], groups: NDArray[np.intp]) -> NDArray[np.
     groups
         Shape (n,), numbers from 0.
     """
+    if not len(values):
+        return values
     counts = np.bincount(groups).astype(float)
     columns = values.reshape(len(values), -1)
     means = np.stack([np.bincount(groups, column) / counts for column in columns.T], axis=1)
