@@ -50,6 +50,7 @@ def spec_from(fields: Mapping[str, Any]) -> ModelSpec:
             **fields,
             "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
             "options": tuple((key, value) for key, value in fields["options"]),
+            "access": tuple((key, value) for key, value in fields.get("access", ())),
         }
     )
 

@@ -92,6 +92,9 @@ class ModelSpec:
     """Name of a template that replaces the model's own, or None."""
     options: tuple[tuple[str, str], ...] = ()
     """Further settings of the backend that change an output, sorted by name."""
+    access: tuple[tuple[str, str], ...] = ()
+    """How a served model is reached, such as its limits, sorted by name; not part of the
+    fingerprint."""
     licence: str | None = None
     """SPDX identifier or the licence's name."""
     training_cost_usd: float | None = None
