@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.clock import Clock, now_ms
+from arena.records import RaterOrigin
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash
 
@@ -27,10 +30,12 @@ class ArenaSettings:
     consent_text: str = ""
     """What a rater agrees to before the first battle; empty asks for nothing."""
     languages: tuple[str, ...] = ("en", "zh", "vi")
+    admits: tuple[RaterOrigin, ...] = ("visitor",)
+    """Who may vote: anybody, accounts, addressees of a study's links."""
     users_file: Path | None = None
-    """Accounts; with one, raters sign in, without, a cookie names them."""
+    """Accounts of raters and administrators."""
     oauth_file: Path | None = None
-    """Providers to sign in with."""
+    """Providers to sign in with, as :mod:`arena.oauth` describes."""
     secure_cookies: bool = False
     """True behind HTTPS."""
     trusted_proxies: tuple[str, ...] = ()
@@ -51,6 +56,8 @@ class ArenaSettings:
     """After so many days comments, typed prompts and address hashes are forgotten."""
     store_patience_s: float = 5.0
     """How long the writer waits for a locked or absent database before it says so."""
+    clock: Clock = now_ms
+    """What time it is."""
 
     @property
     def consent_version(self) -> str:
@@ -78,11 +85,13 @@ def load_secret(workspace: Path) -> str:
 
 
 def _kept_secret(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(made := secrets.token_hex(32))
-    return made
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):  # another replica was faster
+            os.link(whole, path)
+        whole.unlink()
+    return path.read_text(encoding="ascii").strip()
