@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from evalcore.protocols import LoglikelihoodRequest, RollingRequest
 from runners import RunnerOptions, open_runners, parse_model
+from runners.engine.last_layer import LastLayer
 from runners.engine.memory import Governor
 from runners.engine.planning import Sizes, plan_chunks
 from runners.engine.scoring import TreeScorer
@@ -113,6 +114,16 @@ def test_shared_tokens_are_computed_once(models):
     (chunk,) = plan_chunks(work, Sizes(block_tokens=8))
     result = scorer(models["llama"], Sizes(block_tokens=8)).score(chunk)
     assert (result.n_tokens, result.n_computed) == (8 * 21, 20 + 8)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_last_layer_goes_on_only_where_a_score_is_read(models, name):
+    (part,) = LastLayer(models[name]).parts
+    n_rows = []
+    hook = part.register_forward_hook(lambda _part, seen, _out: n_rows.append(seen[0].shape[1]))
+    scored(models[name], [[Span(inputs=list(range(2, 12)), targets=[12, 13, 14])]], Sizes())
+    hook.remove()
+    assert n_rows == [3]
 
 
 def test_trunk_is_kept_for_the_chunks_that_share_it(models):

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalcore.protocols import Loglikelihood
+from runners.engine.last_layer import LastLayer
 from runners.engine.memory import Governor, is_out_of_memory
 from runners.engine.planning import Chunk, Sizes, plan_chunks
 from runners.engine.tree import Integers, Segment, Tree, grow_tree, segments
@@ -59,6 +60,7 @@ class TreeScorer:
         self._model = model
         self._governor = governor
         self._sizes = sizes
+        self._last_layer = LastLayer(model)
         self._device = model.get_input_embeddings().weight.device
         self._variant: Hashable = None
         self._planned: tuple[Hashable, Sequence[Chunk]] = (None, ())
@@ -121,7 +123,7 @@ class TreeScorer:
         n_computed = 0
         with tree_attention(self._model):
             for parts in self._passes(tree, known, n_trunk):
-                piece = Piece(tree, parts, self.states)
+                piece = Piece(tree, parts, self.states, last_layer=self._last_layer.index)
                 n_computed += piece.stop - piece.start
                 here = (tree.scored_row >= piece.start) & (tree.scored_row < piece.stop)
                 at = np.flatnonzero(here)
@@ -168,14 +170,16 @@ class TreeScorer:
         """Run a piece through the model and read the scores at these places."""
         rows, inverse = np.unique(tree.scored_row[at] - piece.start, return_inverse=True)
         here = slice(piece.start, piece.stop)
-        logits = self._model(
-            input_ids=self._tensor(tree.tokens[here])[None],
-            position_ids=self._tensor(tree.depth[here])[None],
-            use_cache=False,
-            # The index of a last row that nothing is read from: no index would mean all.
-            logits_to_keep=self._tensor(rows if len(rows) else np.array([0])),
-            tree_piece=piece,
-        ).logits[0]
+        # The index of a last row that nothing is read from: no index would mean all.
+        read = self._tensor(rows if len(rows) else np.array([0]))
+        with self._last_layer.only(read, piece.stop - piece.start):
+            logits = self._model(
+                input_ids=self._tensor(tree.tokens[here])[None],
+                position_ids=self._tensor(tree.depth[here])[None],
+                use_cache=False,
+                logits_to_keep=read,
+                tree_piece=piece,
+            ).logits[0]
         row, target = self._tensor(inverse), self._tensor(tree.target[at])
         logprobs = torch.log_softmax(logits.float(), dim=-1)[row, target]
         is_greedy = logits.argmax(-1)[row] == target

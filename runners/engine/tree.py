@@ -35,6 +35,11 @@ class Tree:
     target: Integers
     """(n_scored,) Token whose probability is read there."""
 
+    def read_rows(self, start: int, stop: int) -> Integers:
+        """Return the rows from start to stop whose prediction is read, in order."""
+        here = (self.scored_row >= start) & (self.scored_row < stop)
+        return np.unique(self.scored_row[here])
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -81,6 +81,8 @@ class _Placed:
     deepest: int
     own: torch.Tensor
     """(n_rows, n_rows), true where a row sees another."""
+    read: torch.Tensor
+    """Rows of the segment whose prediction is read; the others end in the last layer."""
 
 
 class Piece:
@@ -94,11 +96,16 @@ class Piece:
         Consecutive segments of it.
     states
         Holds the path above the first; afterwards it holds the path to the last.
+    last_layer
+        Index of the layer in which only rows attend whose prediction is read.
     """
 
-    def __init__(self, tree: Tree, parts: Sequence[Segment], states: PathStates) -> None:
+    def __init__(
+        self, tree: Tree, parts: Sequence[Segment], states: PathStates, *, last_layer: int
+    ) -> None:
         self.start, self.stop = parts[0].start, parts[-1].stop
         self.states = states
+        self.last_layer = last_layer
         self.placed = [_place(tree, part, self.start) for part in parts]
         self._masks: dict[tuple[int, int | None, torch.device], torch.Tensor] = {}
         states.reserve(max(p.depth + p.rows.stop - p.rows.start for p in self.placed))
@@ -145,6 +152,7 @@ def _place(tree: Tree, part: Segment, start: int) -> _Placed:
         row_depth=torch.from_numpy(tree.depth[part.start : part.stop]),
         deepest=int(tree.depth[part.start : part.stop].max()),
         own=torch.from_numpy(own_mask(tree, part)),
+        read=torch.from_numpy(tree.read_rows(part.start, part.stop) - part.start),
     )
 
 
@@ -179,21 +187,24 @@ def _attention(
     tree_piece.states.sliding_windows[module.layer_idx] = sliding_window
     keys, values = tree_piece.states.layer(module.layer_idx, key, value)
     n_heads, n_rows = query.shape[1:3]
-    out = query.new_empty(1, n_rows, n_heads, value.shape[-1])
+    out = query.new_zeros(1, n_rows, n_heads, value.shape[-1])
     for at, part in enumerate(tree_piece.placed):
         end = part.depth + part.rows.stop - part.rows.start
         keys[:, :, part.depth : end] = key[:, :, part.rows]
         values[:, :, part.depth : end] = value[:, :, part.rows]
         first, mask = tree_piece.mask(at, sliding_window, query)
+        asking: slice | torch.Tensor = slice(None)
+        if module.layer_idx == tree_piece.last_layer:
+            asking = part.read.to(query.device)
         attended = _attend(
-            query[:, :, part.rows],
+            query[:, :, part.rows][:, :, asking],
             keys[:, :, first:end],
             values[:, :, first:end],
-            mask=mask,
+            mask=mask[asking],
             scaling=scaling,
             softcap=softcap,
         )
-        out[:, part.rows] = attended.transpose(1, 2)
+        out[:, part.rows][:, asking] = attended.transpose(1, 2)
     return out, None
 
 
