@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from arena.page.pacing import Pacer, Pacing, Written
 from arena.page.rendering import GrowingMarkdown, render_markdown
@@ -16,6 +17,8 @@ from evalcore.records import Message
 __all__ = ["Draft", "Drafts", "Frame", "frames"]
 
 _UNWRITTEN = (BattleStatus.CREATED, BattleStatus.STREAMING)
+_ENDED = (BattleStatus.SKIPPED, BattleStatus.EXPIRED, BattleStatus.VOID)
+_LOOK_AGAIN_S = 1.0
 _EMPTY_ANSWER = '<p class="note answer_empty">(no text)</p>'
 
 
@@ -46,53 +49,50 @@ async def frames(
     *,
     n_answers: int = 2,
     pacing: Pacing | None = None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Frame]:
     """Yield a frame whenever there is something new to see.
 
     A battle that is complete at the first look is one frame: stored answers have no rhythm to
     hide. Any other is shown at the pace of its slowest answer, whether it is written in this
-    process or arrives whole from another one. Only the last frame is marked complete. Without a
-    battle, or when it ends in another way than by its answers, the frames end early.
+    process or arrives whole from another one. Only the last frame is marked, as complete or as
+    ended without its answers. There are no frames without a battle.
 
     Parameters
     ----------
     look
-        Reads the battle; it must be the same one each time.
+        Reads the rater's open battle; None without one.
     drafts
         Answers that are being written.
     n_answers
         Answers of a battle.
+    pacing
+        Settings of the clock.
     """
     pacing = pacing or Pacing()
     view = await look()
-    if view is None:
-        return
-    if view.status not in _UNWRITTEN:
+    if view is not None and view.status not in _UNWRITTEN:
         yield _complete_frame(view)
         return
-    battle_id, pacer = view.battle_id, Pacer(pacing)
-    growing = [GrowingMarkdown() for _ in range(n_answers)]
+    pacer, growing = Pacer(pacing), [GrowingMarkdown() for _ in range(n_answers)]
     shown = -1
-    while view is not None and view.battle_id == battle_id:
-        written = drafts(battle_id) or _stored(view)
+    while view is not None:
+        written = drafts(view.battle_id) or _stored(view)
         progress = [Written(n_characters=len(d.text), is_complete=d.is_complete) for d in written]
-        position = pacer.advance(clock(), progress) if written else 0
-        if written and pacer.is_over(progress) and view.status not in _UNWRITTEN:
+        position = pacer.advance(time.monotonic(), progress) if written else 0
+        if pacer.is_over(progress) and view.status not in _UNWRITTEN:
             yield _complete_frame(view)
             return
         if position > shown:
             shown = position
             texts = [draft.text[:position] for draft in written] or [""] * n_answers
             yield _growing_frame(view, [g.render(t) for g, t in zip(growing, texts, strict=True)])
-        await asyncio.sleep(pacing.tick_s)
-        if _has_to_look(view, written):
-            view = await look()
-
-
-def _has_to_look(view: BattleView, written: Sequence[Draft]) -> bool:
-    """Return whether the database may know more than this process; it is asked no more often."""
-    return view.status in _UNWRITTEN and all(draft.is_complete for draft in written)
+        await asyncio.sleep(pacing.tick_s if written else _LOOK_AGAIN_S)
+        if view.status in _UNWRITTEN and all(draft.is_complete for draft in written):
+            latest = await look()
+            if latest is None or latest.battle_id != view.battle_id or latest.status in _ENDED:
+                yield _frame(view, [""] * n_answers, mark=f"ended-{view.battle_id}")
+                return
+            view = latest
 
 
 def _stored(view: BattleView) -> list[Draft]:
@@ -124,7 +124,7 @@ def _frame(view: BattleView, answers: Sequence[str], *, mark: str) -> Frame:
 def _earlier_turns(turns: Sequence[Turn], position: int) -> str:
     """Return one side's conversation up to the present answer, but for the first prompt."""
     parts = []
-    for before, turn in zip(turns, turns[1:], strict=False):
+    for before, turn in pairwise(turns):
         parts.append(render_markdown(before.answers[position].text) or _EMPTY_ANSWER)
         parts.extend(map(_message, turn.prompt))
     return "".join(parts)

@@ -59,9 +59,7 @@ def build_page(
 
         async def draw(request: gr.Request) -> AsyncIterator[tuple[str, ...]]:
             cookies = dict(request.cookies)
-            stream = frames(
-                lambda: look(cookies), drafts, n_answers=n_answers, pacing=pacing
-            )
+            stream = frames(lambda: look(cookies), drafts, n_answers=n_answers, pacing=pacing)
             async for frame in stream:
                 yield frame.conversation, *frame.answers
 
@@ -86,7 +84,7 @@ def _answer(position: int) -> gr.Markdown:
         return _text(f"answer-{position}")
 
 
-def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> FastAPI:
+def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> None:
     """Serve the page under an app that owns headers, cookies and the list of allowed routes.
 
     Notes
@@ -94,7 +92,7 @@ def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> FastAPI:
     ``/page/`` has the page's own files and must be allowed.
     """
     add_page_files(app)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page,
         path=path,

@@ -19,6 +19,8 @@ LANGUAGE_NAMES: Mapping[Language, str] = {"en": "English", "zh": "中文", "vi":
 TEXTS: Mapping[str, tuple[str, str, str]] = {
     # key: English, Chinese, Vietnamese
     "page_title": ("Blind comparison", "匿名对比", "So sánh ẩn danh"),
+    "given_title": ("{title}", "{title}", "{title}"),
+    "nothing": ("", "", ""),
     "loading": ("Getting ready…", "正在准备……", "Đang chuẩn bị…"),
     "menu": ("Menu", "菜单", "Trình đơn"),
     "close": ("Close", "关闭", "Đóng"),
@@ -115,7 +117,11 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "Đã rút lại. Mời bạn bỏ phiếu lại.",
     ),
     "reveal": ("Reveal", "揭晓", "Hé lộ"),
-    "revealed": ("A was {left}, B was {right}", "A 是 {left},B 是 {right}", "A là {left}, B là {right}"),
+    "revealed": (
+        "A was {left}, B was {right}",
+        "A 是 {left},B 是 {right}",
+        "A là {left}, B là {right}",
+    ),
     "revealed_all": ("These were the models.", "模型名称已揭晓。", "Đây là tên các mô hình."),
     "next": ("Next", "下一个", "Tiếp theo"),
     "mistake": ("Report a mistake", "报告误投", "Báo bỏ phiếu nhầm"),
@@ -194,7 +200,7 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "无法连接服务器。内容不会丢失,正在重试……",
         "Mất kết nối với máy chủ. Không mất gì cả; đang thử lại…",
     ),
-    "answers_failed": (
+    "no_answer": (
         "The answers could not be made. Please go on with another one.",
         "未能生成回答。请继续下一个。",
         "Không tạo được câu trả lời. Mời bạn sang câu khác.",

@@ -38,6 +38,7 @@ export const BAR = `
       <button type="button" id="more" class="quiet" data-text="more" aria-haspopup="dialog"></button>
       <button type="button" id="skip" class="quiet" data-text="skip" aria-keyshortcuts="s" aria-haspopup="dialog"></button>
     </div>
+    <p id="note" role="status"></p>
     <div id="choices" role="group" data-label="question">
       ${choice("left", 1, "←")}${choice("tie", 3)}${choice("both_bad", 4)}${choice("right", 2, "→")}
     </div>

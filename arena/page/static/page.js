@@ -10,7 +10,7 @@ import { loadTexts, setText, t, translate } from "./texts.js";
 const UNDO_MS = 6000;
 const WAIT_MS = 1000;
 const KEYS = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", ArrowLeft: "left", ArrowRight: "right" };
-const GONE = ["unknown_battle", "expired", "void", "sealed"];
+const GONE = ["unknown_battle", "expired", "void", "sealed", "no_answer"];
 const byId = (id) => document.getElementById(id);
 
 class Page {
@@ -29,7 +29,7 @@ class Page {
     const isReady = phase === "ready";
     for (const button of document.querySelectorAll("#choices button")) button.disabled = !isReady;
     byId("submit").disabled = !isReady || this.scales.values() === null;
-    byId("after").hidden = !["recorded", "revealed"].includes(phase);
+    byId("after").hidden = !["recorded", "revealed", "lost"].includes(phase);
     byId("composer").hidden = !(phase === "asking" || (isReady && this.isLive));
     for (const id of ["skip", "more"]) byId(id).hidden = !["ready", "streaming"].includes(phase);
   }
@@ -62,7 +62,7 @@ class Page {
   async greet() {
     const session = await post("session");
     document.title = session.title ?? document.title;
-    if (session.title) byId("page-title").textContent = session.title;
+    if (session.title) setText(byId("page-title"), "given_title", { title: session.title });
     byId("sign-out").hidden = !session.account;
     if (session.consent?.needed) await askConsent(session.consent);
     if (session.instructions_html && !this.isInstructed) {
@@ -76,12 +76,17 @@ class Page {
     await this.next();
   }
 
-  async next(wanted = {}) {
+  async next() {
     this.stopCountdown();
-    const answer = await this.attempt(() => post("battle", wanted));
+    const answer = await this.attempt(() => post("battle"));
     if (answer?.battle) await this.open(answer.battle);
-    else if (answer?.waiting) this.wait(answer.waiting);
-    else if (answer?.finished) this.finish(answer.finished);
+    else if (answer) this.led(answer);
+  }
+
+  /** There is no battle now: wait for one, or say that there will be none. */
+  led({ waiting, finished }) {
+    if (waiting) this.wait(waiting);
+    else this.finish(finished);
   }
 
   wait({ place }) {
@@ -101,15 +106,19 @@ class Page {
     this.isLive = true;
     setText(byId("composer-title"), "composer_title");
     this.enter("asking");
-    this.say("prompt_needed");
+    this.say("nothing");
     byId("composer-text").focus();
   }
 
+  /** Begin a battle with a prompt, or go on with one; a prompt that is refused is given back. */
   async send(prompt) {
-    if (this.phase === "asking") return this.next({ prompt });
-    const body = { token: this.battle.token, prompt };
-    const answer = await this.attempt(() => post("turn", body));
-    return answer && this.open(answer.battle);
+    const isFirst = this.phase === "asking";
+    const path = isFirst ? "battle" : "turn";
+    const body = isFirst ? { prompt } : { token: this.battle.token, prompt };
+    const answer = await this.attempt(() => post(path, body));
+    if (answer?.battle) await this.open(answer.battle);
+    else if (answer) this.led(answer);
+    else byId("composer-text").value ||= prompt;
   }
 
   /** Show a battle from wherever it stands: being written, ready, or voted but not revealed. */
@@ -118,12 +127,33 @@ class Page {
     this.prepareForm(battle.form);
     this.drawProgress(battle.progress);
     this.enter("streaming");
-    if (battle.place) this.say("place", { place: battle.place });
-    else this.say("streaming");
-    await this.stage.show(battle);
+    window.scrollTo({ top: 0 });
+    this.followQueue(battle);
+    const isComplete = await this.stage.show(battle);
     if (this.battle !== battle) return;
-    if (battle.receipt) this.recorded(battle.receipt);
+    if (!isComplete) this.lost();
+    else if (battle.receipt) this.recorded(battle.receipt);
     else this.ready();
+  }
+
+  /** Say the battle's place in the queue until it is being answered. */
+  async followQueue(battle) {
+    let { place } = battle;
+    while (place && this.battle === battle && this.phase === "streaming") {
+      this.say("place", { place });
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+      const answer = await this.attempt(() => post("view", { token: battle.token }));
+      place = answer?.battle.place;
+    }
+    if (this.battle === battle && this.phase === "streaming") this.say("streaming");
+  }
+
+  /** The answers could not be made; which of the two failed is nobody's business. */
+  lost() {
+    this.enter("lost");
+    this.say("no_answer");
+    byId("composer-text").value = this.isLive ? this.battle.turns.at(-1).prompt.at(-1).content : "";
+    this.offerNext();
   }
 
   prepareForm(form) {
@@ -192,7 +222,7 @@ class Page {
     byId("undo").hidden = false;
     byId("mistake").hidden = true;
     setText(byId("go-on-text"), "reveal");
-    byId("go-on").focus();
+    byId("go-on").focus({ preventScroll: true });
     this.startCountdown();
   }
 
@@ -232,19 +262,25 @@ class Page {
     this.stopCountdown();
     const answer = await this.attempt(() => post("reveal", { token: this.battle.token }));
     if (!answer) return;
-    if (answer.reveal?.names) this.revealed(answer.reveal.names);
+    if (answer.reveal?.names.length) this.revealed(answer.reveal);
     else await this.next();
   }
 
-  revealed(names) {
+  revealed({ names, note }) {
     this.enter("revealed");
     this.stage.reveal(names);
+    byId("note").textContent = note ?? "";
     if (names.length === 2) this.say("revealed", { left: names[0], right: names[1] });
     else this.say("revealed_all");
-    byId("undo").hidden = true;
+    this.offerNext();
     byId("mistake").hidden = false;
+  }
+
+  offerNext() {
+    byId("undo").hidden = true;
+    byId("mistake").hidden = true;
     setText(byId("go-on-text"), "next");
-    byId("go-on").focus();
+    byId("go-on").focus({ preventScroll: true });
   }
 
   async reportMistake() {
@@ -256,7 +292,7 @@ class Page {
 
   goOn() {
     if (this.phase === "recorded") return this.reveal();
-    return this.phase === "revealed" ? this.next() : undefined;
+    return ["revealed", "lost"].includes(this.phase) ? this.next() : undefined;
   }
 
   async skip(reason) {

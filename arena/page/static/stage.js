@@ -24,33 +24,37 @@ export class Stage {
     translate(this.conversation.parentElement);
   }
 
-  /** Draw a battle; resolves once every answer is shown to its end. */
+  /** Draw a battle; resolves once every answer is shown to its end, or to false if none will be. */
   async show(battle) {
     this.reset();
     this.row.setAttribute("aria-busy", "true");
-    document.body.dataset.battle = battle.battle_id;
-    const mark = `complete-${battle.battle_id}-${battle.turns.length}`;
-    const isOver = () => this.columns.every((column) => column.querySelector(`.${mark}`));
-    await this.untilDrawn(isOver);
+    const complete = `.complete-${battle.battle_id}-${battle.turns.length}`;
+    const isOver = () => this.columns.every((column) => column.querySelector(complete));
+    const isLost = () => this.row.querySelector(`.ended-${battle.battle_id}`) !== null;
+    await this.drawn(() => isOver() || isLost());
     this.row.setAttribute("aria-busy", "false");
+    return isOver();
   }
 
-  async untilDrawn(isOver) {
+  /** Let Gradio draw until a condition holds; a stream that falls silent is asked for again. */
+  async drawn(isEnough) {
     const show = () => document.querySelector("#show").click();
+    let silence;
+    const listen = () => {
+      clearInterval(silence);
+      silence = setInterval(show, SILENCE_MS);
+    };
     await new Promise((resolve) => {
-      let silence = setInterval(show, SILENCE_MS);
       const observer = new MutationObserver(() => {
-        clearInterval(silence);
-        silence = setInterval(show, SILENCE_MS);
+        listen();
         this.translateNotes();
-        if (!isOver()) return;
-        clearInterval(silence);
-        observer.disconnect();
-        resolve();
+        if (isEnough()) resolve(observer.disconnect());
       });
-      observer.observe(this.row, { childList: true, subtree: true, characterData: true });
+      observer.observe(this.row, { childList: true, subtree: true, characterData: true, attributes: true });
+      listen();
       show();
     });
+    clearInterval(silence);
   }
 
   /** Notes within answers come in English; their class is their text's key. */
