@@ -16,13 +16,11 @@ change has made outdated are deleted in MLflow's way: they leave the list and ca
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +35,13 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.entities.logged_model_status import LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from evalcore.codec import to_json
-from evalcore.errors import InputError, ParityError
+from evalcore.errors import InputError
 from evalcore.records import EvalRun
 from evalcore.store import Store
+from leaderboards.experiments import explained, open_experiment, quiet
 from leaderboards.markdown import leaderboard_markdown
 from leaderboards.mirror import Unit, model_params, row_units, shared_view, task_units
 from leaderboards.records import Leaderboard
@@ -126,9 +123,9 @@ def sync(
     """
     if not board.strip():
         raise InputError("board must have a name; got an empty one")
-    with _quiet(), _explained(tracking_uri):
+    with quiet(), explained(tracking_uri):
         client = MlflowClient(tracking_uri=tracking_uri)
-        experiment_id = _experiment(client, f"parity/{board}", artifacts)
+        experiment_id = open_experiment(client, f"parity/{board}", artifacts)
         target = _Target(
             client=client,
             experiment_id=experiment_id,
@@ -144,41 +141,6 @@ def sync(
         n_unchanged=n_unchanged,
         n_retired=n_retired,
     )
-
-
-@contextmanager
-def _explained(tracking_uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = " ".join(str(error).split())
-        raise ParityError(f"MLflow at {tracking_uri}: {said}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep MLflow from telling on stderr how it makes its tables."""
-    loggers = [logging.getLogger(name) for name in ("mlflow.store.db.utils", "alembic")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
-def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None if artifacts is None else artifacts.resolve().as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
-    if experiment.lifecycle_stage != "active":
-        raise ParityError(
-            f"experiment {name} was deleted in MLflow: restore it there, or choose another board"
-        )
-    return str(experiment.experiment_id)
 
 
 def _describe(target: _Target, leaderboard: Leaderboard) -> None:

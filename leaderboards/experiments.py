@@ -1,0 +1,59 @@
+"""MLflow's experiments: opened, quietly, with errors in one line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from evalcore.errors import ParityError
+
+__all__ = ["explained", "open_experiment", "quiet"]
+
+
+@contextmanager
+def explained(tracking_uri: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into one line."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        said = " ".join(str(error).split())
+        raise ParityError(f"MLflow at {tracking_uri}: {said}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow from telling on stderr how it makes its tables."""
+    loggers = [logging.getLogger(name) for name in ("mlflow.store.db.utils", "alembic")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    """Find or make an experiment; its id.
+
+    Raises
+    ------
+    ParityError
+        If it was deleted in MLflow.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = None if artifacts is None else artifacts.resolve().as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+    if experiment.lifecycle_stage != "active":
+        raise ParityError(
+            f"experiment {name} was deleted in MLflow: restore it there, or choose another board"
+        )
+    return str(experiment.experiment_id)
