@@ -189,6 +189,10 @@ def set_vote_status(
 ) -> None:
     """Change whether a vote counts; its comparisons come and go with that."""
     _update(connection, battle.id, {"status": status})
+    is_kept = status in (VoteStatus.COUNTED, VoteStatus.UNRATED, VoteStatus.UNVERIFIED)
+    # A study's item lacks a rating when one is left out: it goes to another rater.
+    exposed = {"battle": battle.id, "now": "done" if is_kept else "released"}
+    connection.execute(_EXPOSE, exposed)
     _drop_comparisons(connection, battle)
     if status is VoteStatus.COUNTED:
         _add_comparisons(connection, battle, vote.ballot, created_utc=vote.receipt.created_utc)
@@ -290,5 +294,10 @@ def _receipt(battle_id: str, ballot: Ballot, row: Mapping[str, Any]) -> Receipt:
 _BY_BATTLE = tables.vote.select().where(tables.vote.c.battle_id == sa.bindparam("battle"))
 _INSERT = tables.vote.insert()
 _NOTE = tables.vote_event.insert()
+_EXPOSE = (
+    tables.exposure.update()
+    .where(tables.exposure.c.battle_id == sa.bindparam("battle"))
+    .values(status=sa.bindparam("now"))
+)
 _COMPARE = schema.comparison.insert()
 _DROP = schema.comparison.delete().where(schema.comparison.c.id == sa.bindparam("comparison"))

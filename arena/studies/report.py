@@ -16,7 +16,7 @@ from arena.records import BattleStatus, VoteStatus
 from arena.studies.registry import RegisteredStudy
 from arena.studies.results import StudyResult, position_counts, study_result
 from arena.studies.stopping import decide
-from arena.studies.votes import StudyVote, cast_votes, read_votes
+from arena.recorded import RecordedVote, cast_votes, read_votes
 from evalcore.records import Estimate
 from evalcore.stats.sequential import Decision
 from evalcore.store.arena_schema import battle
@@ -64,7 +64,7 @@ def study_report(connection: Connection, study: RegisteredStudy) -> StudyReport:
     raters = check_raters(cast_votes(votes), study.definition.quality.rules())
     flagged = {rater.rater for rater in raters if rater.flags}
     names = study.model_names
-    known = [vote for vote in votes if vote.item.kind in ("gold", "attention")]
+    known = [vote for vote in votes if vote.is_right is not None and not vote.is_training]
     main = [vote for vote in votes if vote.is_main]
     return StudyReport(
         study=study,
@@ -100,7 +100,7 @@ def _render(template: str, report: StudyReport, *, autoescape: bool) -> str:
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("arena.studies"),
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - off for Markdown, which is no page
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -137,8 +137,8 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def _n_complete(study: RegisteredStudy, votes: Iterable[StudyVote]) -> int:
-    n_ratings = Counter(vote.item.id for vote in votes if vote.counts)
+def _n_complete(study: RegisteredStudy, votes: Iterable[RecordedVote]) -> int:
+    n_ratings = Counter(vote.battle.item for vote in votes if vote.counts)
     return sum(n >= study.definition.ratings_per_item for n in n_ratings.values())
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from arena.quality import labels_of
 from arena.studies.definition import StudyDefinition
-from arena.studies.votes import StudyVote
+from arena.recorded import RecordedVote
 from evalcore.records import Comparison, Estimate
 from evalcore.stats.agreement import fleiss_kappa, krippendorff_alpha
 from evalcore.stats.clustering import cluster_variance, group_codes
@@ -104,7 +104,7 @@ class StudyResult:
 
 
 def study_result(
-    definition: StudyDefinition, votes: Iterable[StudyVote], names: Mapping[str, str]
+    definition: StudyDefinition, votes: Iterable[RecordedVote], names: Mapping[str, str]
 ) -> StudyResult:
     """Sum up votes on main items.
 
@@ -122,7 +122,7 @@ def study_result(
     return StudyResult(
         n_votes=len(counted),
         n_raters=len({vote.rater for vote in counted}),
-        n_items=len({vote.item.id for vote in counted}),
+        n_items=len({vote.battle.item for vote in counted}),
         pairs=tuple(_pairs(definition, comparisons, names)),
         means=tuple(_means(definition, counted, names)),
         differences=tuple(_differences(definition, counted, names)),
@@ -166,11 +166,11 @@ class _Values:
     examples: tuple[str, ...]
 
 
-def _values(votes: Sequence[StudyVote]) -> dict[tuple[str, str], _Values]:
+def _values(votes: Sequence[RecordedVote]) -> dict[tuple[str, str], _Values]:
     """Values by scale and model; the rank is a scale."""
     found: dict[tuple[str, str], list[tuple[float, str, str]]] = defaultdict(list)
     for vote in votes:
-        where = vote.rater, vote.item.example.id
+        where = vote.rater, vote.battle.example_id
         for model, rank in vote.ranks.items():
             found[_RANK, model].append((rank, *where))
         for model, by_scale in vote.values.items():
@@ -187,7 +187,7 @@ def _values(votes: Sequence[StudyVote]) -> dict[tuple[str, str], _Values]:
 
 
 def _means(
-    definition: StudyDefinition, votes: Sequence[StudyVote], names: Mapping[str, str]
+    definition: StudyDefinition, votes: Sequence[RecordedVote], names: Mapping[str, str]
 ) -> Iterable[ModelMean]:
     found = _values(votes)
     for scale, bounds in _bounds(definition).items():
@@ -200,7 +200,7 @@ def _means(
 
 
 def _differences(
-    definition: StudyDefinition, votes: Sequence[StudyVote], names: Mapping[str, str]
+    definition: StudyDefinition, votes: Sequence[RecordedVote], names: Mapping[str, str]
 ) -> Iterable[MeanDifference]:
     found = _values(votes)
     models = list(names)
@@ -263,7 +263,7 @@ def _crossed_mean(given: _Values, bounds: tuple[float, float]) -> Estimate:
     )
 
 
-def _agreement(definition: StudyDefinition, votes: Sequence[StudyVote]) -> Iterable[Agreement]:
+def _agreement(definition: StudyDefinition, votes: Sequence[RecordedVote]) -> Iterable[Agreement]:
     if definition.kind != "rating":
         labels = labels_of(vote.cast() for vote in votes)
         yield Agreement(
@@ -274,7 +274,7 @@ def _agreement(definition: StudyDefinition, votes: Sequence[StudyVote]) -> Itera
         return
     for scale in _bounds(definition):
         rows = [
-            (f"{vote.item.id} {model}", vote.rater, values[scale])
+            (f"{vote.battle.item} {model}", vote.rater, values[scale])
             for vote in votes
             for model, values in vote.values.items()
             if scale in values
@@ -298,7 +298,9 @@ def _codes(labels: Iterable[str]) -> NDArray[np.int64]:
     return group_codes(np.array(names)).astype(np.int64) if names else np.zeros(0, np.int64)
 
 
-def position_counts(votes: Iterable[StudyVote], names: Mapping[str, str]) -> dict[str, list[int]]:
+def position_counts(
+    votes: Iterable[RecordedVote], names: Mapping[str, str]
+) -> dict[str, list[int]]:
     """Count by model's name how often its answer stood on each place, from the left."""
     found: dict[str, Counter[int]] = {name: Counter() for name in names.values()}
     for vote in votes:

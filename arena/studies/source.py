@@ -28,7 +28,7 @@ from arena.studies.definition import StudyDefinition
 from arena.studies.items import StudyItem
 from arena.studies.registry import RegisteredStudy
 from arena.studies.stopping import closed_items, decide, is_decided, kept_decisions
-from arena.studies.votes import read_votes
+from arena.recorded import read_votes
 from evalcore.records import ModelSpec
 from evalcore.store.arena_schema import battle as battle_table
 from evalcore.store.arena_schema import exposure, study
@@ -82,16 +82,15 @@ class StudySource:
     ) -> Pairing | Waiting | Finished:
         """Choose a rater's next item; a typed prompt is not for studies and is ignored.
 
+        The arena lets one replica at a time do this for a study, so that no rating is given twice.
+
         Raises
         ------
         Refused
             ``not_signed_in`` for a visitor of a study by link or account.
         """
         self._check_admission(rater)
-        # The study's row is the lock: two replicas never give out the same rating of an item.
-        row = connection.execute(
-            study.select().where(study.c.name == self.study).with_for_update()
-        ).one()
+        row = connection.execute(study.select().where(study.c.name == self.study)).one()
         if row.status == "locked":
             return Finished(reason="complete", message="This study has ended. Thank you.")
         history = self._history(connection, rater)

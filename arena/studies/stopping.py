@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from arena.studies.registry import RegisteredStudy
-from arena.studies.votes import StudyVote
+from arena.recorded import RecordedVote
 from evalcore.codec import jsonable
 from evalcore.stats.parity import Verdict
 from evalcore.stats.sequential import Decision, first_decision
@@ -23,7 +23,7 @@ def pair_key(models: Iterable[str]) -> str:
     return " | ".join(models)
 
 
-def decide(study: RegisteredStudy, votes: Iterable[StudyVote]) -> dict[str, Decision]:
+def decide(study: RegisteredStudy, votes: Iterable[RecordedVote]) -> dict[str, Decision]:
     """Apply the study's rule to each pair of models.
 
     What is looked at are means over items that have all their ratings, in the order in which they
@@ -75,12 +75,12 @@ def kept_decisions(
     return {"n_complete": n_complete, "pairs": pairs | reached}
 
 
-def _scores_by_item(votes: Iterable[StudyVote]) -> dict[str, list[tuple[int, float]]]:
+def _scores_by_item(votes: Iterable[RecordedVote]) -> dict[str, list[tuple[int, float]]]:
     """Time and score of the first model, by item, oldest first; only votes that can't change."""
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for vote in votes:
         if vote.counts and vote.sealed:
             for said in vote.comparisons():
                 score = float(OUTCOME_SCORES[WINNERS.index(said.winner)])
-                found[vote.item.id].append((vote.at_ms, score))
+                found[vote.battle.item or ""].append((vote.at_ms, score))
     return found

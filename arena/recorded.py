@@ -1,4 +1,4 @@
-"""A study's votes, in terms of models rather than of places on the page."""
+"""Votes of a study or of live battles, in terms of models rather than of places on the page."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from arena.studies.items import StudyItem
 from evalcore.records import Comparison
 from evalcore.store.arena_schema import battle, vote
 
-__all__ = ["StudyVote", "cast_votes", "chosen_model", "read_votes"]
+__all__ = ["RecordedVote", "cast_votes", "chosen_model", "read_votes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyVote:
+class RecordedVote:
     """A vote with what it was cast on."""
 
     battle: Battle
-    item: StudyItem
+    item: StudyItem | None
+    """None for live battles."""
     ballot: Ballot
     status: VoteStatus
     sealed: bool
@@ -42,8 +43,13 @@ class StudyVote:
 
     @property
     def is_main(self) -> bool:
-        """Whether it is on an item that the study is about."""
-        return self.item.kind == "main"
+        """Whether it is on what the study is about, not on a known item."""
+        return self.item is None or self.item.kind == "main"
+
+    @property
+    def is_training(self) -> bool:
+        """Whether its rater was only learning."""
+        return self.item is not None and self.item.kind == "training"
 
     @property
     def counts(self) -> bool:
@@ -69,7 +75,7 @@ class StudyVote:
     @property
     def is_right(self) -> bool | None:
         """Whether it is as expected; None where nothing is."""
-        if self.is_main:
+        if self.item is None or self.item.kind == "main":
             return None
         values = next(iter(self.values.values()), {})
         return self.item.is_right(chosen_model(self.battle, self.ballot), values)
@@ -100,7 +106,7 @@ class StudyVote:
         )
 
     def _opinions(self) -> dict[tuple[str, ...], str]:
-        example = self.item.example.id
+        example = self.battle.example_id
         found: dict[tuple[str, ...], str] = {
             (example, said.model_a, said.model_b): "tie"
             if said.winner == "both_bad"
@@ -112,8 +118,13 @@ class StudyVote:
         return found
 
 
-def read_votes(connection: Connection, study: str, items: Iterable[StudyItem]) -> list[StudyVote]:
-    """Read all votes of a study that were not undone, oldest first."""
+def read_votes(
+    connection: Connection, study: str, items: Iterable[StudyItem] = ()
+) -> list[RecordedVote]:
+    """Read all votes of a study, or with an empty name of live battles, that were not undone.
+
+    They come oldest first.
+    """
     by_id = {item.id: item for item in items}
     of_study = battle.c.study == study
     battles = {
@@ -125,17 +136,17 @@ def read_votes(connection: Connection, study: str, items: Iterable[StudyItem]) -
         .where(of_study, vote.c.status != VoteStatus.UNDONE)
     )
     votes = [
-        _vote(row, found, by_id[found.item or ""])
+        _vote(row, found, by_id.get(found.item or ""))
         for row in connection.execute(query)
         for found in [battles[row.battle_id]]
     ]
     return sorted(votes, key=lambda vote: (vote.at_ms, vote.battle.id))
 
 
-def cast_votes(votes: Iterable[StudyVote]) -> list[CastVote]:
+def cast_votes(votes: Iterable[RecordedVote]) -> list[CastVote]:
     """Return what the checks of raters look at: all but training and votes that were left out."""
     kept = (VoteStatus.COUNTED, VoteStatus.UNRATED, VoteStatus.UNVERIFIED)
-    return [vote.cast() for vote in votes if vote.item.kind != "training" and vote.status in kept]
+    return [vote.cast() for vote in votes if vote.status in kept and not vote.is_training]
 
 
 def chosen_model(battle: Battle, ballot: Ballot) -> str:
@@ -163,8 +174,8 @@ def _click(ballot: Ballot) -> str:
     )
 
 
-def _vote(row: Any, found: Battle, item: StudyItem) -> StudyVote:
-    return StudyVote(
+def _vote(row: Any, found: Battle, item: StudyItem | None) -> RecordedVote:
+    return RecordedVote(
         battle=found,
         item=item,
         ballot=Ballot(
