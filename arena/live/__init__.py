@@ -1,0 +1,1 @@
+"""Live battles: visitors' own prompts, answered while they watch."""
