@@ -305,6 +305,16 @@ class Arena:
         act = self._act(actor, reason)
         self.writer.call(lambda connection: accept(connection, battle_id, act))
 
+    async def check(self) -> None:
+        """Find out whether votes can be stored.
+
+        Raises
+        ------
+        Refused
+            ``store_unavailable``.
+        """
+        await self.writer.run(lambda connection: None)
+
     async def tidy(self) -> None:
         """End battles that waited too long and forget what is older than the retention."""
 
