@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from evalcore.records import Standing, utc_now
 from evalcore.store import Store
 from leaderboards.records import Leaderboard
-from leaderboards.rounding import column_decimals, decimals, number, p_value, signed, with_interval
+from leaderboards.rounding import column_decimals, decimals
 from leaderboards.words import summary
 from reports.contests import contests
 from reports.effects import effects
 from reports.figures import interval_plot, scatters
 from reports.provenance import commands, environments, model_sources, task_sources
+from reports.templating import environment
 from reports.writing import write_text
 
 __all__ = ["html_report", "write_report"]
@@ -45,45 +43,30 @@ def write_report(leaderboard: Leaderboard, store: Store, path: Path) -> Path:
 
 def html_report(leaderboard: Leaderboard, store: Store) -> str:
     """Return the report's text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
-        autoescape=True,  # answers of models are hostile text
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "signed": signed,
-        "with_interval": with_interval,
-        "p_value": p_value,
-        "breakable": _breakable,
-    }
     every = effects(leaderboard)
-    return environment.get_template("report.html").render(
-        board=leaderboard,
-        summary=summary(leaderboard),
-        places=decimals(standing.rating for standing in leaderboard.ranked),
-        column_places={column.key: column_decimals(column) for column in leaderboard.columns},
-        shows_speed=_any_speed(leaderboard.standings),
-        plot=interval_plot(leaderboard),
-        effects={
-            kind: [effect for effect in every if effect.kind == kind]
-            for kind in ("adapters", "precision")
-        },
-        scatters=scatters(leaderboard),
-        contests=contests(leaderboard, store),
-        models=model_sources(leaderboard),
-        tasks=task_sources(leaderboard),
-        environments=environments(leaderboard),
-        commands=commands(leaderboard),
-        written_utc=utc_now(),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            board=leaderboard,
+            summary=summary(leaderboard),
+            places=decimals(standing.rating for standing in leaderboard.ranked),
+            column_places={column.key: column_decimals(column) for column in leaderboard.columns},
+            shows_speed=_any_speed(leaderboard.standings),
+            plot=interval_plot(leaderboard),
+            effects={
+                kind: [effect for effect in every if effect.kind == kind]
+                for kind in ("adapters", "precision")
+            },
+            scatters=scatters(leaderboard),
+            contests=contests(leaderboard, store),
+            models=model_sources(leaderboard),
+            tasks=task_sources(leaderboard),
+            environments=environments(leaderboard),
+            commands=commands(leaderboard),
+            written_utc=utc_now(),
+        )
     )
-
-
-def _breakable(name: str) -> Markup:
-    """Escape a name, and let a line end before each adapter in it."""
-    return Markup("<wbr>+").join(name.split("+"))
 
 
 def _any_speed(standings: tuple[Standing, ...]) -> bool:

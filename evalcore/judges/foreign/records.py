@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evalcore.judges.merging import winner_of
 from evalcore.judges.records import VerdictForm
 from evalcore.records import Example, RaterKind, Winner
 
@@ -48,11 +48,7 @@ class ForeignVerdict:
     @property
     def winner(self) -> Winner | None:
         """The answer preferred; None if it could not be scored."""
-        if math.isnan(self.score_a):
-            return None
-        if self.score_a == 0.5:
-            return "tie"
-        return "model_a" if self.score_a > 0.5 else "model_b"
+        return winner_of(self.score_a)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
