@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -33,6 +33,7 @@ from arena.records import (
     RaterOrigin,
     Receipt,
     Reveal,
+    Turn,
     Waiting,
 )
 from arena.refusals import Refused
@@ -172,11 +173,12 @@ class Arena:
 
     async def view(self, rater: Rater, token: str) -> BattleView:
         """Return a battle as the browser may see it."""
-        return await self.writer.run(
-            lambda connection: self._view(
-                connection, rater, battles.find_by_token(connection, token, rater.id)
-            )
-        )
+
+        def work(connection: Connection) -> tuple[Battle, BattleView]:
+            battle = battles.find_by_token(connection, token, rater.id)
+            return battle, self._view(connection, rater, battle)
+
+        return self._begun(*await self.writer.run(work))
 
     async def add_turn(self, rater: Rater, token: str, prompt: str) -> BattleView:
         """Go on with a live battle before the vote."""
@@ -286,6 +288,42 @@ class Arena:
         now_ms = self.settings.clock()
         return self.writer.call(
             lambda connection: battles.store_answers(connection, battle_id, answers, now_ms=now_ms)
+        )
+
+    def failed(self, battle_id: str, *, reason: str, detail: Mapping[str, Any]) -> None:
+        """Void a battle that could not be answered, and free its rater for the next one.
+
+        Parameters
+        ----------
+        battle_id
+            One that is being answered; any other stays as it is.
+        reason
+            A code that names no side, such as ``no_answer``.
+        detail
+            Who failed and how: kept as a ``vote_event``, seen by administrators alone.
+        """
+
+        def work(connection: Connection) -> None:
+            battle = battles.find_battle(connection, battle_id)
+            if battle.status in _UNANSWERED:
+                ended = battles.set_status(connection, battle, BattleStatus.VOID, reason=reason)
+                votes.note(
+                    connection,
+                    battle_id,
+                    reason,
+                    actor="system",
+                    detail=detail,
+                    now_ms=self.settings.clock(),
+                )
+                self.source.settled(connection, ended, None)
+
+        self.writer.call(work)
+        self.telemetry.battles.labels("unanswered").inc()
+
+    def conversation(self, battle_id: str) -> tuple[Turn, ...]:
+        """Return what was asked and answered so far, the turn to be answered last."""
+        return self.writer.call(
+            lambda connection: battles.turns(connection, battles.find_battle(connection, battle_id))
         )
 
     # for administrators and the service itself; these wait too

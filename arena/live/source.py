@@ -217,7 +217,7 @@ def _read_counts(connection: Connection, models: tuple[str, ...]) -> Counts:
     columns = schema.comparison.c
     sides = [columns.model_a, columns.model_b]
     query = (
-        sa.select(*sides, columns.winner, sa.func.count())
+        sa.select(columns.model_a, columns.model_b, columns.winner, sa.func.count())
         .where(columns.rater_kind == "human", *(side.in_(models) for side in sides))
         .group_by(*sides, columns.winner)
     )
