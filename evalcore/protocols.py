@@ -23,6 +23,7 @@ from evalcore.records import (
 
 __all__ = [
     "Completion",
+    "ExampleSet",
     "Finished",
     "GenerateRequest",
     "InterleavedRunner",
@@ -239,8 +240,8 @@ class ScoredExample:
     """By metric."""
 
 
-class Task(Protocol):
-    """Examples, the requests they make, and how responses are scored."""
+class ExampleSet(Protocol):
+    """Examples that results belong to, and what a reader has to know of them."""
 
     @property
     def name(self) -> str:
@@ -255,16 +256,20 @@ class Task(Protocol):
         """The examples, in order."""
 
     @property
+    def settings(self) -> Mapping[str, object]:
+        """What a reader has to know to repeat it: few-shot, template, stop strings, seeds."""
+
+
+class Task(ExampleSet, Protocol):
+    """Examples, the requests they make, and how responses are scored."""
+
+    @property
     def primary_metric(self) -> str:
         """The metric that a leaderboard shows first."""
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
         """The task's metrics, and for each whether more is better."""
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """What a reader has to know to repeat it: few-shot, template, stop strings, seeds."""
 
     def requests(self, example: Example) -> Sequence[Request]:
         """Make an example's requests, all of one kind throughout a task."""

@@ -110,12 +110,13 @@ def _five_way(_prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:
 
 def _scores(prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:
     """Read two numbers: as JSON, on the first line, or as the last pair in brackets."""
-    pairs: list[Sequence[object]]
-    pairs = [value for value in _json_values(text, "scores") if isinstance(value, list)][-1:]
     lines = text.strip().splitlines()
     first_line = _FIRST_LINE.fullmatch(lines[0].strip()) if lines else None
-    pairs += [first_line.groups()] if first_line else []
-    pairs += _TUPLE.findall(text)[-1:]
+    pairs: list[Sequence[object]] = [
+        *[value for value in _json_values(text, "scores") if isinstance(value, list)][-1:],
+        *([first_line.groups()] if first_line else []),
+        *_TUPLE.findall(text)[-1:],
+    ]
     scores = [_number(item) for item in pairs[0]] if pairs else []
     if len(scores) != 2 or not all(_fits(prompt, score) for score in scores):
         return UNSCORED

@@ -30,7 +30,9 @@ __all__ = [
 ]
 
 PromptKind = Literal["pairwise", "single", "ranking"]
-VerdictForm = Literal["label", "five_way", "scores", "logprobs", "rating", "rubric", "ranking"]
+VerdictForm = Literal[
+    "label", "five_way", "scores", "logprobs", "rating", "rubric", "ranking", "rule"
+]
 """How the judge says it:
 
 - ``label`` the first, the second or neither (MT-bench's ``[[A]]``, ``[[B]]``, ``[[C]]``);
@@ -38,7 +40,8 @@ VerdictForm = Literal["label", "five_way", "scores", "logprobs", "rating", "rubr
 - ``scores`` a number for each answer (Vicuna's first line);
 - ``logprobs`` the probabilities of the two labels as the first token (AlpacaEval 2);
 - ``rating`` a number for one answer; ``rubric`` one for each criterion;
-- ``ranking`` all answers, best first.
+- ``ranking`` all answers, best first;
+- ``rule`` a metric's values for both answers, compared.
 """
 OrderPolicy = Literal["both", "random", "fixed"]
 """Each pair in both orders; in one order that a hash of the pair decides; ``model_a`` first."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from evalcore.codec import example_from, jsonable, run_from, spec_from
-from evalcore.protocols import Completion, Loglikelihood, Response, Task
+from evalcore.protocols import Completion, ExampleSet, Loglikelihood, Response
 from evalcore.records import (
     Comparison,
     Efficiency,
@@ -79,7 +79,7 @@ class Store(Claims, Verdicts, Database):
             rows = connection.execute(sa.select(schema.model.c.fingerprint, schema.model.c.spec))
             return {fingerprint: spec_from(spec) for fingerprint, spec in rows}
 
-    def add_task(self, task: Task) -> None:
+    def add_task(self, task: ExampleSet) -> None:
         """Remember a task's settings and its examples in order."""
         settings = jsonable(task.settings)
         head = {"task_hash": task.hash, "name": task.name, "settings": settings}

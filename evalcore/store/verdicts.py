@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy import Table
+from sqlalchemy.engine import Connection
+
 from evalcore.judges.records import Verdict
 from evalcore.records import Comparison, Score
 from evalcore.store import judge_schema, schema
@@ -20,9 +23,8 @@ class Verdicts(Database):
     def save_verdicts(self, verdicts: Iterable[Verdict]) -> None:
         """Store verdicts, replacing those of the same calls."""
         rows = [_row(verdict) for verdict in verdicts]
-        columns = tuple(judge_schema.verdict.c.keys())
         with self._writing() as connection:
-            insert_rows(connection, judge_schema.verdict, rows, replace=columns)
+            _replace(connection, judge_schema.verdict, rows)
 
     def verdicts(self, *, raters: Sequence[str] | None = None) -> Iterator[Verdict]:
         """Yield verdicts, oldest first; of all judges unless some are named."""
@@ -41,19 +43,26 @@ class Verdicts(Database):
         orders that disagree are treated otherwise.
         """
         rows = [asdict(comparison) for comparison in comparisons]
+        gone = list(set(ids) - {row["id"] for row in rows})
         with self._writing() as connection:
-            for start in range(0, len(ids), KEYS_PER_QUERY):
-                some = ids[start : start + KEYS_PER_QUERY]
+            for start in range(0, len(gone), KEYS_PER_QUERY):
+                some = gone[start : start + KEYS_PER_QUERY]
                 connection.execute(
                     schema.comparison.delete().where(schema.comparison.c.id.in_(some))
                 )
-            insert_rows(connection, schema.comparison, rows)
+            _replace(connection, schema.comparison, rows)
 
     def settle_scores(self, scores: Iterable[Score]) -> None:
         """Store scores read from a judge's replies, replacing earlier ones of the same answers."""
         rows = [asdict(score) | {"value": null_if_nan(score.value)} for score in scores]
         with self._writing() as connection:
             insert_rows(connection, schema.score, rows, replace=("value", "weight"))
+
+
+def _replace(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows in place of those with the same id; what is old keeps its time."""
+    columns = tuple(name for name in table.c.keys() if name not in ("id", "created_utc"))  # noqa: SIM118
+    insert_rows(connection, table, rows, replace=columns)
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
