@@ -14,11 +14,13 @@ from arena.page.rendering import GrowingMarkdown, render_markdown
 from arena.records import BattleStatus, BattleView, Turn
 from evalcore.records import Message
 
-__all__ = ["Draft", "Drafts", "Frame", "frames"]
+__all__ = ["Draft", "Drafts", "Frame", "frames", "no_drafts"]
 
 _UNWRITTEN = (BattleStatus.CREATED, BattleStatus.STREAMING)
 _ENDED = (BattleStatus.SKIPPED, BattleStatus.EXPIRED, BattleStatus.VOID)
 _LOOK_AGAIN_S = 1.0
+_BEAT_S = 3.0
+"""A frame at least this often, so that the browser knows that somebody is there."""
 _EMPTY_ANSWER = '<p class="note answer_empty">(no text)</p>'
 
 
@@ -33,6 +35,11 @@ class Draft:
 Drafts = Callable[[str], Sequence[Draft]]
 """From a battle's id to the answers of its present turn, by position; empty if they are not being
 written in this process."""
+
+
+def no_drafts(battle_id: str) -> Sequence[Draft]:
+    """Return nothing: all answers are stored ones, or written elsewhere."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +81,19 @@ async def frames(
         yield _complete_frame(view)
         return
     pacer, growing = Pacer(pacing), [GrowingMarkdown() for _ in range(n_answers)]
-    shown = -1
+    shown, drawn_s, n_drawn = -1, 0.0, 0
     while view is not None:
-        written = drafts(view.battle_id) or _stored(view)
+        now_s, written = time.monotonic(), drafts(view.battle_id) or _stored(view)
         progress = [Written(n_characters=len(d.text), is_complete=d.is_complete) for d in written]
-        position = pacer.advance(time.monotonic(), progress) if written else 0
+        position = pacer.advance(now_s, progress) if written else 0
         if pacer.is_over(progress) and view.status not in _UNWRITTEN:
             yield _complete_frame(view)
             return
-        if position > shown:
-            shown = position
+        if position > shown or now_s > drawn_s + _BEAT_S:
+            shown, drawn_s, n_drawn = position, now_s, n_drawn + 1
             texts = [draft.text[:position] for draft in written] or [""] * n_answers
-            yield _growing_frame(view, [g.render(t) for g, t in zip(growing, texts, strict=True)])
+            answers = [g.render(text) for g, text in zip(growing, texts, strict=True)]
+            yield _frame(view, answers, mark=f"growing beat-{n_drawn}")
         await asyncio.sleep(pacing.tick_s if written else _LOOK_AGAIN_S)
         if view.status in _UNWRITTEN and all(draft.is_complete for draft in written):
             latest = await look()
@@ -104,10 +112,6 @@ def _complete_frame(view: BattleView) -> Frame:
     texts = [answer.text for answer in view.turns[-1].answers]
     answers = [render_markdown(text) or _EMPTY_ANSWER for text in texts]
     return _frame(view, answers, mark=f"complete-{view.battle_id}-{len(view.turns)}")
-
-
-def _growing_frame(view: BattleView, answers: Sequence[str]) -> Frame:
-    return _frame(view, answers, mark="growing")
 
 
 def _frame(view: BattleView, answers: Sequence[str], *, mark: str) -> Frame:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
-from arena.page.frames import Drafts, frames
+from arena.page.frames import Drafts, frames, no_drafts
 from arena.page.pacing import Pacing
 from arena.page.texts import LANGUAGE_NAMES, LANGUAGES, texts_in
 from arena.records import BattleView, Cookies
+from arena.refusals import Refused
 
 __all__ = ["Look", "add_page_files", "build_page", "mount_page"]
 
@@ -35,7 +37,7 @@ _MOST_STREAMS = 400
 
 def build_page(
     look: Look,
-    drafts: Drafts = lambda battle_id: (),
+    drafts: Drafts = no_drafts,
     *,
     n_answers: int = 2,
     pacing: Pacing | None = None,
@@ -45,11 +47,13 @@ def build_page(
     Parameters
     ----------
     look
-        Reads the battle of a visitor.
+        Reads the battle of a visitor; where it raises `Refused`, the page asks again later.
     drafts
         Answers that are being written in this process.
     n_answers
         Answers of a battle; more than 2 for studies that rank.
+    pacing
+        Settings of the clock by which growing answers are shown.
     """
     with gr.Blocks(title="Parity", analytics_enabled=False, fill_width=True) as page:
         conversation = _text("conversation")
@@ -60,8 +64,9 @@ def build_page(
         async def draw(request: gr.Request) -> AsyncIterator[tuple[str, ...]]:
             cookies = dict(request.cookies)
             stream = frames(lambda: look(cookies), drafts, n_answers=n_answers, pacing=pacing)
-            async for frame in stream:
-                yield frame.conversation, *frame.answers
+            with suppress(Refused):
+                async for frame in stream:
+                    yield frame.conversation, *frame.answers
 
         show.click(
             draw,

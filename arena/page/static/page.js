@@ -13,6 +13,16 @@ const KEYS = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", ArrowLeft: "left"
 const GONE = ["unknown_battle", "expired", "void", "sealed", "no_answer"];
 const byId = (id) => document.getElementById(id);
 
+/** Sign in by the link that led here, and take it out of the address. */
+async function useLink() {
+  const address = new URL(location.href);
+  const link = address.searchParams.get("link");
+  if (!link) return;
+  address.searchParams.delete("link");
+  history.replaceState(null, "", address);
+  await post("login", { link });
+}
+
 class Page {
   constructor(stage) {
     this.stage = stage;
@@ -49,31 +59,34 @@ class Page {
     }
   }
 
-  async refused(refusal) {
-    this.say(refusal.code);
-    if (refusal.code === "not_signed_in") await askLogin();
-    else if (refusal.code === "consent_needed") await this.greet();
-    else if (refusal.code === "prompt_needed") return this.compose();
-    else if (!GONE.includes(refusal.code)) return undefined;
-    return this.next();
+  async refused({ code }) {
+    this.say(code);
+    if (code === "not_signed_in") await askLogin();
+    if (code === "not_signed_in" || code === "consent_needed") await this.start();
+    else if (code === "prompt_needed") this.compose();
+    else if (GONE.includes(code)) await this.next();
+  }
+
+  async start() {
+    const isWelcome = await this.attempt(() => this.greet());
+    if (isWelcome) await this.next();
   }
 
   /** Learn who the service takes this visitor for, and what it wants first. */
   async greet() {
+    await useLink();
     const session = await post("session");
-    document.title = session.title ?? document.title;
-    if (session.title) setText(byId("page-title"), "given_title", { title: session.title });
+    if (session.title) {
+      document.title = session.title;
+      setText(byId("page-title"), "given_title", { title: session.title });
+    }
     byId("sign-out").hidden = !session.account;
     if (session.consent?.needed) await askConsent(session.consent);
     if (session.instructions_html && !this.isInstructed) {
       this.isInstructed = true;
       await showInstructions(session.instructions_html);
     }
-  }
-
-  async start() {
-    await this.attempt(() => this.greet());
-    await this.next();
+    return true;
   }
 
   async next() {

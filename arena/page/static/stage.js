@@ -3,7 +3,7 @@
 
 import { setText, translate } from "./texts.js";
 
-const SILENCE_MS = 15000; // without a frame for so long, the stream is asked for again
+const SILENCE_MS = 10000; // without a frame for so long, the stream is asked for again
 
 export const letter = (position) => String.fromCharCode(65 + position);
 
