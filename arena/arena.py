@@ -171,6 +171,18 @@ class Arena:
         battle, view = found
         return self._begun(battle, view)
 
+    async def look(self, cookies: Cookies) -> BattleView | None:
+        """Return the open battle of whoever the cookies name; None without one."""
+        rater = self.identify(cookies)
+        if rater is None:
+            return None
+
+        def work(connection: Connection) -> BattleView | None:
+            battle = battles.open_battle_of(connection, rater.id, self.source.study)
+            return None if battle is None else self._view(connection, rater, battle)
+
+        return await self.writer.run(work)
+
     async def view(self, rater: Rater, token: str) -> BattleView:
         """Return a battle as the browser may see it."""
 
