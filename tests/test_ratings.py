@@ -313,6 +313,22 @@ def test_rank_interval_holds_the_rank_and_narrows_with_votes():
     assert many.rank_interval().high.tolist() == [1, 2, 3]
 
 
+def test_simultaneous_ranks_hold_the_likely_ones():
+    rng = np.random.default_rng(3)
+    names = [f"m{i}" for i in range(8)]
+    pairs = [rng.choice(8, 2, replace=False) for _ in range(400)]
+    won = [
+        "model_a" if rng.random() < 1 / (1 + np.exp((a - b) / 3)) else "model_b" for a, b in pairs
+    ]
+    result = rate_votes(
+        make_votes([(names[a], names[b], w) for (a, b), w in zip(pairs, won, strict=True)])
+    )
+    likely, wide = result.rank_interval(), result.rank_interval(simultaneous=True)
+    assert (wide.low <= likely.low).all()
+    assert (likely.high <= wide.high).all()
+    assert (likely.high - likely.low).sum() < (wide.high - wide.low).sum()
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, np.nan, 95])
 def test_level_outside_its_range_is_an_error(level):
     result = rate_votes(make_votes([("x", "y", "model_a"), ("y", "x", "model_a")]))

@@ -72,6 +72,13 @@ def rate(
             "Repeatable.",
         ),
     ] = None,
+    simultaneous_ranks: Annotated[
+        bool,
+        typer.Option(
+            "--simultaneous-ranks",
+            help="Wider rank intervals: each holds its model's rank with the level's probability.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Look for raters and votes that should be looked at.")
     ] = False,
@@ -94,6 +101,7 @@ def rate(
         both_bad=both_bad,
         cluster=cluster,
         style=style,
+        simultaneous_ranks=simultaneous_ranks,
     )
     loaded = load_votes(votes, workspace, store, kinds=_kinds(raters), features=style or ())
     form = rate_form(loaded, request)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["competition_ranks", "draw_strengths", "rank_bounds", "rank_draws"]
+__all__ = ["competition_ranks", "draw_strengths", "drawn_ranks", "rank_bounds", "rank_draws"]
 
 
 def competition_ranks(ratings: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -73,9 +73,10 @@ def rank_draws(
 ) -> NDArray[np.int64]:
     """Draw rankings: ranks of draws from N(θ̂, V).
 
-    Their shares say how likely a model is to be the best, or among the best k. Their quantiles are
-    no intervals: among many models close together they miss the true rank, since noise is added to
-    noise. :func:`rank_bounds` has intervals.
+    Their shares say how likely a model is to be the best, or among the best k, among models that
+    are not close together. Their quantiles are no intervals: among many models close together they
+    miss the true rank, since noise is added to noise. For intervals see :func:`rank_bounds` and
+    :func:`evalcore.stats.likely_ranks.likely_ranks`.
 
     Parameters
     ----------
@@ -93,10 +94,14 @@ def rank_draws(
     NDArray
         ``(n_draws, m)`` ranks from 1, the best.
     """
-    drawn = ratings[:, None] + draw_strengths(covariance, n_draws, rng)
-    order = np.argsort(-drawn.T, axis=1)
+    return drawn_ranks(ratings[:, None] + draw_strengths(covariance, n_draws, rng))
+
+
+def drawn_ranks(draws: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rank each draw of ``(m, n_draws)`` strengths from 1, the best; ``(n_draws, m)``."""
+    order = np.argsort(-draws.T, axis=1)
     ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, len(ratings) + 1)[None, :], axis=1)
+    np.put_along_axis(ranks, order, np.arange(1, len(draws) + 1)[None, :], axis=1)
     return ranks
 
 

@@ -44,6 +44,8 @@ class RateRequest:
     options: RatingOptions
     style: tuple[str, ...] = ()
     """Features of style to hold equal."""
+    simultaneous_ranks: bool = False
+    """Rank intervals that hold each model's rank with at least the level's probability."""
 
     @classmethod
     def checked(
@@ -56,6 +58,7 @@ class RateRequest:
         both_bad: str,
         cluster: Sequence[str] | None,
         style: Sequence[str] | None,
+        simultaneous_ranks: bool = False,
     ) -> RateRequest:
         """Check what came from the command line.
 
@@ -80,6 +83,7 @@ class RateRequest:
                 centre=centre,
             ),
             style=tuple(style or ()),
+            simultaneous_ranks=simultaneous_ranks,
         )
 
 
@@ -90,7 +94,7 @@ def rate_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
     elif request.style:
         form = style_form(votes, request)
     else:
-        form = rating_form(rate_votes(votes, request.options), level=request.level)
+        form = rating_form(rate_votes(votes, request.options), request)
     kinds = votes.rater_kind
     if kinds is not None and "simulated" in kinds.names:
         n_simulated = int(np.sum(kinds.codes == kinds.names.index("simulated")))
@@ -99,10 +103,12 @@ def rate_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
     return form
 
 
-def rating_form(result: BradleyTerryResult, *, level: float) -> dict[str, Any]:
+def rating_form(result: BradleyTerryResult, request: RateRequest) -> dict[str, Any]:
     """Shape ratings for JSON, best model first; what the votes can't tell is None."""
-    low, high = result.confidence_interval(level)
-    rank_low, rank_high = result.rank_interval(level)
+    low, high = result.confidence_interval(request.level)
+    rank_low, rank_high = result.rank_interval(
+        request.level, simultaneous=request.simultaneous_ranks
+    )
     ranks = result.ranks
     rows = [
         {
@@ -134,7 +140,7 @@ def style_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
         {"feature": name, "coefficient": one.value, "low": one.low, "high": one.high}
         for name, one in zip(request.style, worth, strict=True)
     ]
-    return {**rating_form(result.rating, level=request.level), "style": coefficients}
+    return {**rating_form(result.rating, request), "style": coefficients}
 
 
 def elo_form(votes: Votes, *, centre: float) -> dict[str, Any]:

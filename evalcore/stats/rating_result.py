@@ -12,6 +12,7 @@ from scipy.special import expit, log_expit
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
+from evalcore.stats.likely_ranks import likely_ranks
 from evalcore.stats.ranks import competition_ranks, rank_bounds
 
 __all__ = ["POINTS", "BradleyTerryResult", "Interval", "RankInterval", "Unbounded"]
@@ -28,7 +29,7 @@ class Interval(NamedTuple):
 
 
 class RankInterval(NamedTuple):
-    """Best and worst rank that the data do not rule out, each ``(n_models,)``; 0 for unrated."""
+    """Best and worst rank, each ``(n_models,)``; 0 for unrated."""
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -122,9 +123,18 @@ class BradleyTerryResult:
         return Interval(low, high)
 
     def rank_interval(
-        self, level: float = 0.95, *, n_draws: int = 1000, seed: int = 0
+        self,
+        level: float = 0.95,
+        *,
+        simultaneous: bool = False,
+        n_draws: int = 1000,
+        seed: int = 0,
     ) -> RankInterval:
-        """Ranks that the data do not rule out; see :func:`evalcore.stats.ranks.rank_bounds`.
+        """Ranks that the votes leave likely, or with ``simultaneous`` those they do not rule out.
+
+        The first, :func:`~evalcore.stats.likely_ranks.likely_ranks`, hold about the level's share
+        of the models' true ranks. The second, :func:`~evalcore.stats.ranks.rank_bounds`, hold each
+        model's with at least the level's probability, however close models are, and are wider.
 
         An infinite rating counts as better than another one where its one-sided bound lies beyond
         the other's interval.
@@ -138,7 +148,8 @@ class BradleyTerryResult:
         finite = np.flatnonzero(np.isfinite(self.ratings))
         low = np.zeros(len(self.models), np.int64)
         high = np.zeros(len(self.models), np.int64)
-        low[finite], high[finite] = rank_bounds(
+        ranks = rank_bounds if simultaneous else likely_ranks
+        low[finite], high[finite] = ranks(
             self.ratings[finite],
             self.covariance[np.ix_(finite, finite)],
             level,
