@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -13,6 +14,7 @@ from arena import requests as bodies
 from arena.arena import Arena, Sent
 from arena.identity import ADMIN_COOKIE, COOKIE_AGE_S, RATER_COOKIE
 from arena.limits import Limits, What
+from arena.page.rendering import render_markdown
 from arena.records import Rater
 from arena.refusals import Refused
 from arena.requests import parse
@@ -205,11 +207,17 @@ class Api:
         settings = self._arena.settings
         return {
             "rater": rater.id,
+            "account": rater.account,
+            "title": settings.title,
+            "is_live": self._arena.is_live,
             "consent": {
                 "needed": not await self._arena.consented(rater),
                 "version": settings.consent_version,
                 "text": settings.consent_text,
+                "html": render_markdown(settings.consent_text),
             },
+            "instructions_html": render_markdown(settings.instructions),
+            "questions": {name: asdict(asked) for name, asked in settings.questions.items()},
         }
 
     def _signed_in(self, rater: Rater, content: dict[str, object]) -> Response:

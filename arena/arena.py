@@ -107,6 +107,11 @@ class Arena:
         """Finish what waits to be written."""
         self.writer.close()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether answers are made here, so that visitors may type prompts and go on."""
+        return self._maker is not None
+
     def identify(self, cookies: Cookies) -> Rater | None:
         """Return who a request's cookies name; also for Gradio handlers (``request.cookies``)."""
         return self.identity.rater(cookies)
@@ -176,6 +181,15 @@ class Arena:
         rater = self.identify(cookies)
         if rater is None:
             return None
+
+        def work(connection: Connection) -> BattleView | None:
+            battle = battles.open_battle_of(connection, rater.id, self.source.study)
+            return None if battle is None else self._view(connection, rater, battle)
+
+        return await self.writer.run(work)
+
+    async def present(self, rater: Rater) -> BattleView | None:
+        """Return a rater's open battle; None without one. Opens, begins and ends nothing."""
 
         def work(connection: Connection) -> BattleView | None:
             battle = battles.open_battle_of(connection, rater.id, self.source.study)

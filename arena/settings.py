@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from arena.clock import Clock, now_ms
@@ -13,11 +14,21 @@ from arena.records import RaterOrigin
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash
 
-__all__ = ["SECRET_VARIABLE", "ArenaSettings", "load_secret"]
+__all__ = ["SECRET_VARIABLE", "ArenaSettings", "Question", "load_secret"]
 
 SECRET_VARIABLE = "PARITY_ARENA_SECRET"  # noqa: S105
 _SECRET_FILE = "arena.key"  # noqa: S105
 _LEAST_SECRET = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A scale in words."""
+
+    text: str
+    low_text: str = ""
+    """What its lowest value means."""
+    high_text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +39,11 @@ class ArenaSettings:
     """Signs cookies and links and makes tokens; at least 32 characters."""
     title: str = "Parity arena"
     consent_text: str = ""
-    """What a rater agrees to before the first battle; empty asks for nothing."""
+    """What a rater agrees to before the first battle, Markdown; empty asks for nothing."""
+    instructions: str = ""
+    """What a rater reads before the first battle, Markdown; empty shows nothing."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """What the page says at a scale, by the scale's name; the name itself where there is none."""
     languages: tuple[str, ...] = ("en", "zh", "vi")
     admits: tuple[RaterOrigin, ...] = ("visitor",)
     """Who may vote: anybody, accounts, addressees of a study's links."""

@@ -16,13 +16,14 @@ import gradio as gr
 from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
+from arena.arena import Arena
 from arena.page.frames import Drafts, frames, no_drafts
 from arena.page.pacing import Pacing
 from arena.page.texts import LANGUAGE_NAMES, LANGUAGES, texts_in
 from arena.records import BattleView, Cookies
 from arena.refusals import Refused
 
-__all__ = ["Look", "add_page_files", "build_page", "mount_page"]
+__all__ = ["Look", "add_page_files", "build_page", "mount_page", "page_of"]
 
 Look = Callable[[Cookies], Awaitable[BattleView | None]]
 """From cookies to the battle that is open for whom they name; None without one."""
@@ -87,6 +88,28 @@ def _text(elem_id: str) -> gr.Markdown:
 def _answer(position: int) -> gr.Markdown:
     with gr.Column(elem_classes=["answer"], min_width=320):
         return _text(f"answer-{position}")
+
+
+def page_of(
+    arena: Arena,
+    drafts: Drafts = no_drafts,
+    *,
+    n_answers: int = 2,
+    pacing: Pacing | None = None,
+) -> Callable[[FastAPI], None]:
+    """Return what puts an arena's page into its service: see :func:`arena.service.create_app`.
+
+    Parameters are those of `build_page`.
+    """
+
+    async def look(cookies: Cookies) -> BattleView | None:
+        rater = arena.identify(cookies)
+        return None if rater is None else await arena.present(rater)
+
+    def mount(app: FastAPI) -> None:
+        mount_page(app, build_page(look, drafts, n_answers=n_answers, pacing=pacing))
+
+    return mount
 
 
 def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> None:

@@ -12,7 +12,7 @@ export class Scales {
   }
 
   /** Draw a form's questions; `listener` hears of every answer to one. */
-  draw(form, listener) {
+  draw(form, questions, listener) {
     this.clear();
     this.scales = { ...form.scales };
     if (form.kind === "ranking") this.scales = { rank: [1, this.columns.length], ...this.scales };
@@ -21,7 +21,7 @@ export class Scales {
       const box = document.createElement("div");
       box.className = "scales";
       for (const [name, bounds] of Object.entries(this.scales)) {
-        box.append(scale(name, bounds, position, form.questions?.[name]));
+        box.append(scale(name, bounds, position, questions?.[name]));
       }
       box.addEventListener("change", listener);
       column.append(box);

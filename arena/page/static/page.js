@@ -81,6 +81,8 @@ class Page {
       setText(byId("page-title"), "given_title", { title: session.title });
     }
     byId("sign-out").hidden = !session.account;
+    this.isLive = session.is_live;
+    this.questions = session.questions;
     if (session.consent?.needed) await askConsent(session.consent);
     if (session.instructions_html && !this.isInstructed) {
       this.isInstructed = true;
@@ -116,7 +118,6 @@ class Page {
 
   /** Ask for a prompt: a live battle begins with the visitor's own words. */
   compose() {
-    this.isLive = true;
     setText(byId("composer-title"), "composer_title");
     this.enter("asking");
     this.say("nothing");
@@ -142,7 +143,7 @@ class Page {
     this.enter("streaming");
     window.scrollTo({ top: 0 });
     this.followQueue(battle);
-    const isComplete = await this.stage.show(battle);
+    const isComplete = await this.stage.show(battle, () => post("battle"));
     if (this.battle !== battle) return;
     if (!isComplete) this.lost();
     else if (battle.receipt) this.recorded(battle.receipt);
@@ -178,7 +179,7 @@ class Page {
     byId("comment").value = "";
     drawReasons(byId("reasons"), form.reasons);
     this.question = isPairwise ? "question" : `question_${form.kind}`;
-    this.scales.draw(form, () => this.enter(this.phase));
+    this.scales.draw(form, this.questions, () => this.enter(this.phase));
   }
 
   drawProgress(progress) {

@@ -24,25 +24,28 @@ export class Stage {
     translate(this.conversation.parentElement);
   }
 
-  /** Draw a battle; resolves once every answer is shown to its end, or to false if none will be. */
-  async show(battle) {
+  /**
+   * Draw a battle; resolves to true once every answer is shown to its end, to false if none will
+   * be. Where nobody draws any more, `resume` tells the service that somebody still waits.
+   */
+  async show(battle, resume) {
     this.reset();
     this.row.setAttribute("aria-busy", "true");
     const complete = `.complete-${battle.battle_id}-${battle.turns.length}`;
     const isOver = () => this.columns.every((column) => column.querySelector(complete));
     const isLost = () => this.row.querySelector(`.ended-${battle.battle_id}`) !== null;
-    await this.drawn(() => isOver() || isLost());
+    await this.drawn(() => isOver() || isLost(), resume);
     this.row.setAttribute("aria-busy", "false");
     return isOver();
   }
 
   /** Let Gradio draw until a condition holds; a stream that falls silent is asked for again. */
-  async drawn(isEnough) {
+  async drawn(isEnough, resume) {
     const show = () => document.querySelector("#show").click();
     let silence;
     const listen = () => {
       clearInterval(silence);
-      silence = setInterval(show, SILENCE_MS);
+      silence = setInterval(() => resume().then(show), SILENCE_MS);
     };
     await new Promise((resolve) => {
       const observer = new MutationObserver(() => {
