@@ -74,6 +74,8 @@ class Flag:
     check: Check
     words: str
     """What was seen and what is expected."""
+    other: str = ""
+    """The other rater of a double."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,8 +291,8 @@ def _doubles(labels: Labels, rules: QualityRules) -> Iterator[tuple[str, Flag]]:
         p_value = float(stats.binom.sf(same[pair] - 1, n, min(expected[pair] / n, 1.0)))
         if p_value * len(looked_at) < rules.alpha:
             for rater, other in (pair, pair[::-1]):
-                words = f"{same[pair]} of {n} shared labels as {other} (p = {p_value:.1g})"
-                yield rater, Flag(check="double", words=words)
+                words = f"{same[pair]} of {n} shared labels are the same (p = {p_value:.1g})"
+                yield rater, Flag(check="double", words=words, other=other)
 
 
 def _by_unit(labels: Labels) -> Iterator[tuple[list[str], list[str]]]:

@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from arena.quality import RaterQuality, check_raters
+from arena.recorded import RecordedVote, cast_votes, read_votes
 from arena.records import BattleStatus, VoteStatus
 from arena.studies.registry import RegisteredStudy
 from arena.studies.results import StudyResult, position_counts, study_result
 from arena.studies.stopping import decide
-from arena.recorded import RecordedVote, cast_votes, read_votes
 from evalcore.records import Estimate
 from evalcore.stats.sequential import Decision
 from evalcore.store.arena_schema import battle

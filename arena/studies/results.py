@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.quality import labels_of
-from arena.studies.definition import StudyDefinition
 from arena.recorded import RecordedVote
+from arena.studies.definition import StudyDefinition
 from evalcore.records import Comparison, Estimate
 from evalcore.stats.agreement import fleiss_kappa, krippendorff_alpha
 from evalcore.stats.clustering import cluster_variance, group_codes

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from arena.clock import Clock, now_ms, utc_text
 from arena.masking import Masker, names_of
+from arena.recorded import read_votes
 from arena.records import (
     Ballot,
     Battle,
@@ -28,7 +29,6 @@ from arena.studies.definition import StudyDefinition
 from arena.studies.items import StudyItem
 from arena.studies.registry import RegisteredStudy
 from arena.studies.stopping import closed_items, decide, is_decided, kept_decisions
-from arena.recorded import read_votes
 from evalcore.records import ModelSpec
 from evalcore.store.arena_schema import battle as battle_table
 from evalcore.store.arena_schema import exposure, study

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from arena.studies.registry import RegisteredStudy
 from arena.recorded import RecordedVote
+from arena.studies.registry import RegisteredStudy
 from evalcore.codec import jsonable
 from evalcore.stats.parity import Verdict
 from evalcore.stats.sequential import Decision, first_decision
