@@ -10,6 +10,7 @@ from evalcore.records import Efficiency, Estimate, Standing
 from evalcore.store import Store
 from leaderboards.columns import best_first, is_mean_share, make_column
 from leaderboards.comparing import TaskValues, letters
+from leaderboards.flags import without_flagged
 from leaderboards.notes import notes
 from leaderboards.rating import Rating, rate
 from leaderboards.records import Leaderboard
@@ -52,14 +53,14 @@ def standings(
         With one model its rank is 1 and there is no pair. Models with exactly the same rating share
         a rank. A model that lacks a task of the rating has none. For n ranked models, rank_low is
         1 + the number of significantly better ones and rank_high is n - the number of significantly
-        worse ones.
+        worse ones. A model whose answers work on a judge is not ranked by that judge.
 
     Raises
     ------
     InputError
         If the workspace has no run, or none of a task or model asked for.
     """
-    selection = select_runs(store, tasks=tasks, models=models)
+    selection = without_flagged(select_runs(store, tasks=tasks, models=models), store)
     values = {}
     for task, runs in selection.runs.items():
         run = next(iter(runs.values()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalcore.judges.bias.evidence import gather, judges_of
+from evalcore.judges.bias.report import bias_report
 from evalcore.records import Standing, utc_now
 from evalcore.store import Store
 from leaderboards.records import Leaderboard
@@ -12,6 +14,7 @@ from leaderboards.words import summary
 from reports.contests import contests
 from reports.effects import effects
 from reports.figures import interval_plot, scatters
+from reports.judges import judge_section
 from reports.provenance import commands, environments, model_sources, task_sources
 from reports.templating import environment
 from reports.writing import write_text
@@ -60,6 +63,7 @@ def html_report(leaderboard: Leaderboard, store: Store) -> str:
             },
             scatters=scatters(leaderboard),
             contests=contests(leaderboard, store),
+            judges=judge_section([bias_report(gather(store, name)) for name in judges_of(store)]),
             models=model_sources(leaderboard),
             tasks=task_sources(leaderboard),
             environments=environments(leaderboard),

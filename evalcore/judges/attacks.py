@@ -210,6 +210,8 @@ def _broken(token: re.Match[str]) -> str:
 
 def _visible(text: str) -> str:
     """Leave out what shows nothing: tag characters, zero-width and direction marks."""
+    if text.isascii():
+        return text
     return "".join(
         character
         for character in text
@@ -223,6 +225,8 @@ _JOINERS = "\u200c\u200d"
 
 def _normalised(text: str) -> str:
     """Undo what hides a passage from a pattern: full-width letters, joiners, no-break spaces."""
+    if text.isascii():
+        return text
     plain = unicodedata.normalize("NFKC", _visible(text))
     return plain.translate(dict.fromkeys(map(ord, _JOINERS)))
 

@@ -56,7 +56,8 @@ def lines(report: BiasReport) -> Iterator[Line]:
 
 def _order(report: BiasReport) -> Iterator[Line]:
     heading, position = "Order", report.position
-    meaning = "only one order was judged"
+    merged = report.consistency.n_merged > 0
+    meaning = "the orders were merged elsewhere" if merged else "only one order was judged"
     if not math.isnan(position.value):
         meaning = _sign(position, "the first place is favoured", "the second place is favoured")
     yield Line(heading=heading, what="first place", value=points(position), meaning=meaning)
@@ -150,7 +151,7 @@ def _people(report: BiasReport) -> Iterator[Line]:
         slope = report.calibration.slope
         yield Line(
             heading="Calibration",
-            what="worth of its lead",
+            what="slope to people",
             value=number(slope),
             meaning=_sign_around_one(slope),
         )
