@@ -98,8 +98,11 @@ class Masker:
         families = [_parts(name.rpartition("/")[2])[:1] for name in names]
         plain = {parts[0] for parts in families if parts and _is_word(parts[0])}
         self._distinctive = _pattern(parts for parts in parted if len(parts) > 1)
-        self._plain = _pattern([word] for word in plain | {"".join(p) for p in parted})
-        self._known = _pattern(_parts(name) for name in KNOWN_NAMES)
+        whole = {"".join(parts) for parts in parted}
+        self._plain = _pattern([word] for word in plain | {w for w in whole if len(w) > 2})
+        # Two letters are too often another word, and one says nothing at all.
+        short = [[word] for word in whole if len(word) == 2]
+        self._known = _pattern([*short, *map(_parts, KNOWN_NAMES)])
 
     def mask(self, text: str, *, prompt: str = "") -> Masked:
         """Mask a whole answer to a prompt; an empty one comes back as it is."""

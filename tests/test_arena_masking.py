@@ -80,6 +80,13 @@ def test_answer_about_others_stays_as_it_is(text):
     assert (found.text, found.leaks) == (text, ())
 
 
+def test_names_of_one_or_two_letters_do_not_mask_other_words():
+    masker = Masker(["a", "B", "yi"])
+    text = "A cat. B is for bear. Yi!"
+    assert masker.mask(text).text == text
+    assert masker.mask("I am Yi, or A.").text == "I am [hidden], or A."
+
+
 def test_name_that_the_prompt_brought_up_is_masked_only_where_the_author_speaks_of_itself():
     text = "The Koala sleeps 20 hours. By the way: I am Koala!"
     asked = masked(text, prompt="What does a koala do all day?")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol, cast
@@ -80,7 +80,7 @@ class _Batch:
     """Requests to one variant that run together."""
 
     asks: Sequence[Ask]
-    steps: Iterator[Sequence[Piece]]
+    steps: Generator[Sequence[Piece], None, None]
 
     def fail(self, error: BaseException) -> None:
         for ask in self.asks:
@@ -134,7 +134,7 @@ class InterleavedLane:
             running = [batch for batch in running if self._goes_on(batch)]
         for batch in running:
             batch.fail(RuntimeError("the service was closed"))
-            _end(batch.steps)
+            batch.steps.close()
 
     def _take(self, *, wait: bool) -> list[Ask]:
         """Return all that waits; with nothing else to do, wait for it."""
@@ -152,12 +152,9 @@ class InterleavedLane:
         by_model: dict[str, list[Ask]] = {}
         for ask in asks:
             by_model.setdefault(ask.model, []).append(ask)
-        return [self._batch(self._runners[model], some) for model, some in by_model.items()]
-
-    def _batch(self, runner: InterleavedRunner, asks: Sequence[Ask]) -> _Batch:
-        requests = [ask.request for ask in asks]
-        steps = runner.stream_together(requests, wanted=lambda at: asks[at].stream.is_wanted)
-        return _Batch(asks, iter(steps))
+        return [
+            _Batch(some, _steps(self._runners[model], some)) for model, some in by_model.items()
+        ]
 
     def _goes_on(self, batch: _Batch) -> bool:
         """Take a batch's next step; whatever goes wrong in it is its own streams' failure."""
@@ -169,7 +166,7 @@ class InterleavedLane:
             if pieces is not None and any(ask.stream.is_wanted for ask in batch.asks):
                 return True
             batch.fail(RuntimeError("the answer ended without saying why"))
-            _end(batch.steps)
+            batch.steps.close()
         except Exception as error:
             batch.fail(error)
         finally:
@@ -244,16 +241,25 @@ class ThreadedLane:
     def _stream(self, runner: StreamingRunner, ask: Ask) -> None:
         if not ask.stream.is_wanted:
             return
-        pieces = runner.stream(ask.request)
-        try:
+        with closing(_pieces(runner, ask)) as pieces:
             for piece in pieces:
                 self._moved_s[threading.get_ident()] = self._clock()
                 ask.stream.add(piece)
                 if self._is_closing or not ask.stream.is_wanted:
                     return
-            ask.stream.end("stop")
-        finally:
-            _end(pieces)
+        ask.stream.end("stop")
+
+
+def _steps(
+    runner: InterleavedRunner, asks: Sequence[Ask]
+) -> Generator[Sequence[Piece], None, None]:
+    """Ask with the first step, so that what goes wrong then is a step's failure too."""
+    requests = [ask.request for ask in asks]
+    yield from runner.stream_together(requests, wanted=lambda at: asks[at].stream.is_wanted)
+
+
+def _pieces(runner: StreamingRunner, ask: Ask) -> Generator[str, None, None]:
+    yield from runner.stream(ask.request)
 
 
 def _generate(runner: Runner, ask: Ask) -> None:
@@ -261,13 +267,6 @@ def _generate(runner: Runner, ask: Ask) -> None:
         for _, completion in finished.results:
             ask.stream.add(completion.text)
             ask.stream.end(completion.finish_reason)
-
-
-def _end(iterator: Iterator[object]) -> None:
-    """Close a generator; other iterators end when they are let go."""
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()
 
 
 def _write(stream: AnswerStream, piece: Piece) -> None:

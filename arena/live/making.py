@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from arena.live.gate import Gate
+from arena.live.admission import Admission
 from arena.live.health import Health
 from arena.live.lanes import Lane
 from arena.live.queueing import BoundedQueue
@@ -74,7 +74,7 @@ class LiveMaker:
         What answers go through.
     settings
         Limits.
-    gate
+    admission
         What is let in.
     health
         Told how models do.
@@ -86,13 +86,13 @@ class LiveMaker:
         *,
         masker: Masker,
         settings: LiveSettings,
-        gate: Gate,
+        admission: Admission,
         health: Health,
     ) -> None:
         self._lanes = lanes
         self._masker = masker
         self._settings = settings
-        self._gate = gate
+        self._admission = admission
         self._health = health
         self._queue: BoundedQueue[tuple[Battle, int]] = BoundedQueue(
             most_waiting=settings.most_waiting
@@ -136,7 +136,7 @@ class LiveMaker:
             ``too_large``, ``prompt_refused`` or ``queue_full``.
         """
         if prompt is not None:
-            await asyncio.to_thread(self._gate.check_prompt, prompt)
+            await asyncio.to_thread(self._admission.check_prompt, prompt)
         if not self._queue.promise(rater.id):
             raise Refused("queue_full", retry_after_s=round(self._settings.silence_s))
 
@@ -178,7 +178,7 @@ class LiveMaker:
             n_waiting=len(self._queue),
             n_answered=self._n_answered,
             n_failed=self._n_failed,
-            n_unmoderated=self._gate.n_outages,
+            n_unmoderated=self._admission.n_outages,
         )
 
     # its threads
@@ -218,7 +218,7 @@ class LiveMaker:
     def _moderate(self, session: Session) -> Outcome:
         """Look at each answer."""
         for stream in session.streams:
-            reason = self._gate.why_not(stream.raw)
+            reason = self._admission.why_not(stream.raw)
             if reason is not None:
                 stream.failure = Failure(kind="refused", message=reason)
         return "failed" if any(stream.failure for stream in session.streams) else "answered"

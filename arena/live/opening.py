@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.live.gate import Gate
+from arena.live.admission import Admission
 from arena.live.health import Health
 from arena.live.lanes import make_lanes
 from arena.live.making import LiveMaker
@@ -56,9 +56,11 @@ def open_live(
     if len(drawing.models) < 2:
         raise InputError(f"live battles need at least two models; got {len(drawing.models)}")
     lanes = make_lanes(groups)
-    gate = Gate(moderator, most_characters=settings.most_prompt_characters)
+    admission = Admission(moderator, most_characters=settings.most_prompt_characters)
     health = Health(lanes, patience_s=settings.silence_s)
     names = [name for spec in drawing.models for name in names_of(spec)]
-    maker = LiveMaker(lanes, masker=Masker(names), settings=settings, gate=gate, health=health)
-    source = LiveSource(drawing, health=health, gate=gate, abandon=maker.abandon)
+    maker = LiveMaker(
+        lanes, masker=Masker(names), settings=settings, admission=admission, health=health
+    )
+    source = LiveSource(drawing, health=health, admission=admission, abandon=maker.abandon)
     return Live(source, maker)

@@ -11,8 +11,8 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from arena.live.admission import Admission
 from arena.live.categories import categorise, language_of
-from arena.live.gate import Gate
 from arena.live.health import Health
 from arena.live.policies import make_policy
 from arena.records import Ballot, Battle, BattleStatus, Pairing, Progress, Rater, Waiting
@@ -54,7 +54,7 @@ class LiveSource:
         What is drawn from, and how.
     health
         Which models can be drawn now.
-    gate
+    admission
         Which prompts could not be checked.
     abandon
         Called with the id of a battle that has ended without its answers; must not wait.
@@ -67,7 +67,7 @@ class LiveSource:
         drawing: Drawing,
         *,
         health: Health,
-        gate: Gate,
+        admission: Admission,
         abandon: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,7 +75,7 @@ class LiveSource:
         self._names = {spec.fingerprint: spec.name for spec in drawing.models}
         self._policy = make_policy(drawing.policy, top_k=drawing.top_k)
         self._health = health
-        self._gate = gate
+        self._admission = admission
         self._abandon = abandon
         self._rng = np.random.default_rng(drawing.seed)
         self._tally = _Tally(tuple(self._names), clock)
@@ -156,7 +156,7 @@ class LiveSource:
             "language": language_of(prompt),
             "n_available": n_available,
         }
-        if self._gate.was_unchecked(prompt):
+        if self._admission.was_unchecked(prompt):
             flags["moderation"] = "unavailable"
         return flags
 

@@ -10,13 +10,13 @@ from arena.live.moderation import Moderator
 from arena.refusals import Refused
 from evalcore.hashing import content_hash
 
-__all__ = ["Gate"]
+__all__ = ["Admission"]
 
 _LOG = logging.getLogger(__name__)
 _MOST_REMEMBERED = 10_000
 
 
-class Gate:
+class Admission:
     """Checks texts, and remembers which ones could not be checked.
 
     Parameters
