@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchSizeOption",
     "EngineOption",
+    "MaxUsdOption",
     "MemoryOption",
     "ModelOption",
     "resolved_models",
@@ -42,6 +43,15 @@ MemoryOption = Annotated[
     str | None,
     typer.Option(
         "--memory", metavar="SIZE", help="Besides the weights, such as 4GiB; else half of the free."
+    ),
+]
+MaxUsdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-usd",
+        min=0.0,
+        metavar="USD",
+        help="Make no paid call that could exceed this, counting those in flight.",
     ),
 ]
 EngineOption = Annotated[
@@ -79,12 +89,18 @@ def runner_opener(
     *,
     memory: str | None = None,
     engine: Literal["auto", "plain"] = "auto",
+    max_usd: float | None = None,
 ) -> OpenRunners:
-    """Return what opens runners with these options; InputError for a size that can't be read."""
+    """Return what opens runners with these options; InputError for a size that can't be read.
+
+    Whatever is opened by it shares one budget of ``max_usd`` US dollars.
+    """
     from runners import RunnerOptions, open_runners, parse_bytes
+    from runners.endpoint.budget import Budget
 
     memory_bytes = None if memory is None else parse_bytes(memory)
-    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes)
+    budget = None if max_usd is None else Budget(max_usd)
+    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes, budget=budget)
     if batch_size is not None:
         options = replace(options, batch_size=batch_size)
     return lambda specs: open_runners(specs, options=options)

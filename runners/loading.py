@@ -9,6 +9,7 @@ from typing import Protocol
 
 from evalcore.protocols import Runner
 from evalcore.records import ModelSpec
+from runners.endpoint.address import api_key, endpoint_of
 from runners.options import RunnerOptions
 from runners.resolving import resolve
 
@@ -90,6 +91,8 @@ def open_together(
 def _by_base(specs: Sequence[ModelSpec]) -> dict[ModelSpec, list[ModelSpec]]:
     groups: dict[ModelSpec, list[ModelSpec]] = {}
     for spec in map(resolve, specs):
+        if spec.backend == "openai":
+            api_key(endpoint_of(spec))  # a missing key is found before the first model is loaded
         groups.setdefault(_resident_key(spec), []).append(spec)
     return groups
 
@@ -114,6 +117,10 @@ def _load(spec: ModelSpec, options: RunnerOptions) -> Resident:
         from runners.fake import FakeResident
 
         return FakeResident()
+    if spec.backend == "openai":
+        from runners.endpoint.runner import EndpointResident
+
+        return EndpointResident(options.budget)
     from runners.hf.resident import HfResident
 
     return HfResident(spec, options)

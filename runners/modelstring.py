@@ -4,6 +4,7 @@
 
     [NAME=]hf:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&quant=nf4&template=alpaca&device=cuda:0]
     [NAME=]zoo:NAME[?…]
+    [NAME=]openai:MODEL@URL[?key_env=VARIABLE&rpm=3000&tpm=…&concurrency=64&…]
     [NAME=]fake:NAME
     …+lora:FOLDER_OR_HUB_ID[*WEIGHT]  or  …+lora:zoo:NAME[*WEIGHT], as often as wanted
 """
@@ -21,6 +22,7 @@ from evalcore.errors import ModelError
 from evalcore.records import Adapter, ModelSpec
 from runners.catalogue import catalogue_adapter, catalogue_spec
 from runners.chat_templates import CHAT_TEMPLATES
+from runners.endpoint.address import endpoint_spec
 
 __all__ = ["DTYPES", "QUANTIZATIONS", "check_settings", "default_name", "parse_model"]
 
@@ -36,8 +38,8 @@ DTYPES: Final[Mapping[str, str]] = {
 
 QUANTIZATIONS: Final = ("int8", "nf4")
 
-_BACKENDS = ("hf", "zoo", "fake")
-_LATER_BACKENDS = ("gguf", "openai")
+_BACKENDS = ("hf", "zoo", "openai", "fake")
+_LATER_BACKENDS = ("gguf",)
 _SHORT_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -65,9 +67,12 @@ def parse_model(text: str) -> ModelSpec:
     name, backend, rest = _split_backend(text)
     base_text, *adapter_texts = rest.split("+lora:")
     where, settings = _split_settings(base_text, text)
-    spec = _base_spec(backend, where, text)
-    for key, value in settings.items():
-        spec = _with_setting(spec, key, value)
+    if backend == "openai":
+        spec = endpoint_spec(where, settings)
+    else:
+        spec = _base_spec(backend, where, text)
+        for key, value in settings.items():
+            spec = _with_setting(spec, key, value)
     spec = replace(
         spec, adapters=spec.adapters + tuple(_parse_adapter(part, text) for part in adapter_texts)
     )
@@ -106,8 +111,9 @@ def check_settings(spec: ModelSpec) -> None:
     _check_choice("template", spec.chat_template, tuple(CHAT_TEMPLATES))
     if not _DEVICE.fullmatch(spec.device):
         raise ModelError(f"device must be auto, cpu, mps, cuda or cuda:N; got {spec.device!r}")
-    if spec.backend == "fake" and spec.adapters:
-        raise ModelError("a fake model takes no adapters")
+    if spec.backend in ("fake", "openai") and spec.adapters:
+        kind = "a fake model" if spec.backend == "fake" else "an endpoint"
+        raise ModelError(f"{kind} takes no adapters")
     _check_weights(spec.adapters)
 
 

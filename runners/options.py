@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalcore.errors import InputError
+from runners.endpoint.budget import Budget
 
 __all__ = ["RunnerOptions", "parse_bytes"]
 
@@ -25,6 +26,8 @@ class RunnerOptions:
     """``auto`` shares what requests have in common where the model allows it; ``plain`` never."""
     memory_bytes: int | None = None
     """Besides the weights; None means half of what is free once they are loaded."""
+    budget: Budget | None = None
+    """What calls to paid endpoints may cost, all together; None means any amount."""
 
     def __post_init__(self) -> None:
         """Refuse sizes under 1 and an unknown engine."""

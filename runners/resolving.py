@@ -44,7 +44,7 @@ def resolve(spec: ModelSpec) -> ModelSpec:
     """
     check_settings(spec)
     name = spec.name or default_name(spec)
-    if spec.backend == "fake":
+    if spec.backend in ("fake", "openai"):
         return replace(spec, name=name)
     spec = _at_home(spec)
     folder = locate(spec.weights, revision=spec.revision)
