@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import evalcore.cli
+import evalcore.judges.bias.cli
+import evalcore.judges.cli
 import evalcore.stats.cli
 import leaderboards.cli
 import reports.cli
@@ -34,12 +36,23 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "doctor": runners.cli.doctor,
 }
 
+GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {
+    "judge": (evalcore.judges.cli.judge, {"report": evalcore.judges.bias.cli.report}),
+}
+"""Commands that do something by themselves and have others below them."""
+
 INTERRUPTED = 130
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for name, command in COMMANDS.items():
     app.command(name)(command)
+for name, (command, below) in GROUPS.items():
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(command)
+    for sub_name, sub_command in below.items():
+        group.command(sub_name)(sub_command)
+    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:

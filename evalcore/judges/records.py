@@ -9,7 +9,7 @@ it is unscored, counted, and its text stays in the store under ``(rater, request
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evalcore.hashing import content_hash
@@ -107,6 +107,17 @@ class Protocol:
     def kind(self) -> PromptKind:
         """Of all its prompts."""
         return self.plain.kind
+
+    def with_max_new_tokens(self, n: int | None) -> Protocol:
+        """Return the same with replies of at most n tokens; None leaves what its prompts say."""
+        if n is None:
+            return self
+        shortened = {
+            case: replace(prompt, params=replace(prompt.params, max_new_tokens=n))
+            for case in ("plain", "reference", "multi_turn", "multi_turn_reference")
+            if (prompt := getattr(self, case)) is not None
+        }
+        return replace(self, **shortened)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
