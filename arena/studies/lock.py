@@ -20,7 +20,13 @@ from arena.quality import RaterQuality
 from arena.recorded import RecordedVote, read_votes
 from arena.records import BattleStatus
 from arena.studies.registry import RegisteredStudy, load_study
-from arena.studies.report import StudyReport, html_report, markdown_report, study_report
+from arena.studies.report import (
+    StudyReport,
+    html_report,
+    markdown_report,
+    report_form,
+    study_report,
+)
 from evalcore.codec import to_json
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash, file_sha256
@@ -158,7 +164,7 @@ def _files(report: StudyReport, recorded: list[RecordedVote]) -> dict[str, str]:
             for said in vote.comparisons()
         ),
         "raters.jsonl": _lines(anonymous.raters),
-        "report.json": to_json(_report_form(anonymous), indent=2) + "\n",
+        "report.json": to_json(report_form(anonymous), indent=2) + "\n",
         "report.md": markdown_report(anonymous),
         "report.html": html_report(anonymous),
     }
@@ -177,22 +183,6 @@ def _study_form(found: RegisteredStudy) -> dict[str, Any]:
         "locked_utc": found.locked_utc,
         "stop_reason": found.stop_reason,
         "decisions": found.decisions,
-    }
-
-
-def _report_form(report: StudyReport) -> dict[str, Any]:
-    return {
-        "n_items": report.n_items,
-        "n_complete": report.n_complete,
-        "n_flagged": report.n_flagged,
-        "by_status": report.by_status,
-        "n_known": report.n_known,
-        "n_known_right": report.n_known_right,
-        "skips": report.skips,
-        "positions": report.positions,
-        "result": report.result,
-        "unflagged": report.unflagged,
-        "decisions": report.decisions,
     }
 
 

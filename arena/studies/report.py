@@ -21,7 +21,7 @@ from evalcore.records import Estimate
 from evalcore.stats.sequential import Decision
 from evalcore.store.arena_schema import battle
 
-__all__ = ["StudyReport", "html_report", "markdown_report", "study_report"]
+__all__ = ["StudyReport", "html_report", "markdown_report", "report_form", "study_report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,23 @@ def markdown_report(report: StudyReport) -> str:
 def html_report(report: StudyReport) -> str:
     """Write the report as one HTML file that asks for nothing from elsewhere."""
     return _render("study_report.html", report, autoescape=True)
+
+
+def report_form(report: StudyReport) -> dict[str, Any]:
+    """Return a report for JSON; raters are listed apart."""
+    return {
+        "n_items": report.n_items,
+        "n_complete": report.n_complete,
+        "n_flagged": report.n_flagged,
+        "by_status": report.by_status,
+        "n_known": report.n_known,
+        "n_known_right": report.n_known_right,
+        "skips": report.skips,
+        "positions": report.positions,
+        "result": report.result,
+        "unflagged": report.unflagged,
+        "decisions": report.decisions,
+    }
 
 
 def _render(template: str, report: StudyReport, *, autoescape: bool) -> str:

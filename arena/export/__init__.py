@@ -1,0 +1,1 @@
+"""Votes for other tools: vote files, LMArena's battles, preference data for training."""
