@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import typer
+from scipy import stats
 from typer.testing import CliRunner
 
 from evalcore.errors import InputError
@@ -17,6 +18,7 @@ from evalcore.stats.planning import (
     reachable_margin,
     votes_needed,
 )
+from evalcore.stats.trinomial import EffectiveCounts
 from evalcore.stats.win_rate import PairVotes, win_rate
 
 
@@ -45,10 +47,26 @@ def simulated(rng, study, votes):
         (0.0, 0.10, 0.8, 214),
     ],
 )
-def test_votes_needed_equal_the_formula(tie_share, margin, power, expected):
-    """N = (z.95 + z_{1-β/2})² (1 - t) / (4 δ²), Julious (2004), rounded up."""
+def test_votes_needed_are_the_formula_and_a_little_for_continuity(
+    tie_share, margin, power, expected
+):
+    """N = (z.95 + z_{1-β/2})² (1 - t) / (4 δ²), Julious (2004)."""
     needed = votes_needed(VoteModel(tie_share=tie_share), margin=margin, power=power)
-    assert expected <= needed <= expected + 1
+    assert expected < needed <= 1.03 * expected
+
+
+def test_planned_power_is_that_of_the_test_on_average_over_neighbouring_numbers():
+    """Exact, from the binomial distribution of the wins."""
+    needed = votes_needed(VoteModel(), margin=0.1)
+    powers = [exact_power(n, margin=0.1) for n in range(needed - 10, needed + 11)]
+    assert np.mean(powers) == pytest.approx(0.8, abs=0.005)
+
+
+def exact_power(n_votes, *, margin):
+    wins = np.arange(n_votes + 1)
+    counts = [EffectiveCounts(wins=w, ties=0, losses=n_votes - w) for w in wins.tolist()]
+    shown = [max(c.p_greater(-2 * margin), c.p_less(2 * margin)) < 0.05 for c in counts]
+    return float(stats.binom.pmf(wins, n_votes, 0.5) @ shown)
 
 
 @pytest.mark.parametrize("tie_share", [0.0, 0.3])
@@ -124,7 +142,7 @@ def run(*arguments):
 
 def test_plan_prints_the_votes_as_json():
     form = json.loads(run("--margin", "0.05", "--power", "0.8", "--json").stdout)
-    assert form["n_votes"] == 857
+    assert form["n_votes"] == 872
     assert form["more_votes"][0]["smallest_margin"] == pytest.approx(0.05, abs=1e-4)
 
 

@@ -19,7 +19,13 @@ from scipy import optimize, special, stats
 from evalcore.errors import InputError
 from evalcore.stats.clustering import t_quantile
 
-__all__ = ["EffectiveCounts", "exact_p_greater", "tango_interval", "tango_statistic"]
+__all__ = [
+    "EffectiveCounts",
+    "continuity_step",
+    "exact_p_greater",
+    "tango_interval",
+    "tango_statistic",
+]
 
 _NUISANCE_POINTS = 64
 _TIE_TOLERANCE = 1e-9
@@ -78,8 +84,7 @@ class EffectiveCounts:
 
     @property
     def _half_step(self) -> float:
-        """Half the distance between neighbouring values of wins − losses."""
-        return 0.5 if self.ties > 0.0 else 1.0
+        return continuity_step(self.ties)
 
     def _p_greater(self, difference: float, *, correction: float = 0.0) -> float:
         if self.n == 0.0 or self.df <= 0.0:
@@ -94,6 +99,11 @@ class EffectiveCounts:
         return EffectiveCounts(
             wins=self.losses, ties=self.ties, losses=self.wins, df=self.df, exact=self.exact
         )
+
+
+def continuity_step(ties: float) -> float:
+    """Half the distance between neighbouring values of wins − losses: ½ with ties, 1 without."""
+    return 0.5 if ties > 0.0 else 1.0
 
 
 def tango_statistic(
