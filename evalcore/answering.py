@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 from evalcore.errors import IncompleteError
@@ -184,9 +185,18 @@ def _ask(
                 failures.append(response.text)
             else:
                 answered.append(_answered(jobs[place], response))
-        store.add_responses(
-            runner.spec.fingerprint, answered, task_hash=work.key, took=finished.efficiency
+        keep = partial(
+            store.add_responses,
+            runner.spec.fingerprint,
+            answered,
+            task_hash=work.key,
+            took=finished.efficiency,
         )
+        try:
+            keep()
+        except KeyboardInterrupt:
+            keep()  # it has been paid for; what is there already stays as it is
+            raise
         cost = sum(getattr(item.response, "cost_usd", None) or 0.0 for item in answered)
         advance(len(finished.results), cost)
     return failures

@@ -147,7 +147,7 @@ def judge(
     specs, against = _models(model or (), baseline)
     _check_choice(protocol, specs, against=against, all_pairs=all_pairs)
     examples = _examples(prompts or (), references, limit)
-    opener = runner_opener(batch_size, memory=memory, engine=engine)
+    opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
     with open_store(workspace, store, create=False) as opened:
         job = JudgingJob(
             plan=_plan(
