@@ -76,6 +76,10 @@ class EndpointModerator:
         names = sorted({n for r in flagged for n, on in r.get("categories", {}).items() if on})
         return ", ".join(names) or "flagged"
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
+
 
 def open_moderator(place: str) -> Moderator:
     """Return a moderator: a URL of an endpoint, or a text file with a word or phrase a line.
