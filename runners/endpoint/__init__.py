@@ -7,5 +7,5 @@
   :mod:`~runners.endpoint.budget` keep to rates and money;
 - :mod:`~runners.endpoint.caller` makes calls, asynchronously; :mod:`~runners.endpoint.runner` runs
   it in a thread of its own behind the synchronous protocols of :mod:`evalcore.protocols`;
-- :mod:`~runners.endpoint.stub` is a server that is none, for tests and rehearsals.
+- :mod:`~runners.endpoint.stub` is a server without a model, for tests and rehearsals.
 """
