@@ -250,11 +250,11 @@ def test_out_of_memory_halves_the_rows_and_loses_no_answer(models, monkeypatch):
 
     forward, n_rows = generation.forward_slots, []
 
-    def tight(model, step, *, keep):
+    def tight(model, step, **options):
         n_rows.append(step.n_decoding)
         if step.n_decoding > 2:
             raise torch.OutOfMemoryError("no room")
-        return forward(model, step, keep=keep)
+        return forward(model, step, **options)
 
     jobs = make_jobs(make_prompts(3), temperature=1.0)
     wanted = [answer.tokens for answer in run(models("llama"), jobs, n_slots=8)]
@@ -271,11 +271,11 @@ def test_out_of_memory_on_a_shared_beginning_loses_no_answer(models, monkeypatch
 
     forward, calls = generation.forward_slots, []
 
-    def tight(model, step, *, keep):
+    def tight(model, step, **options):
         calls.append(step)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("no room")
-        return forward(model, step, keep=keep)
+        return forward(model, step, **options)
 
     monkeypatch.setattr(generation, "forward_slots", tight)
     jobs = make_jobs(make_prompts(3))
@@ -298,8 +298,8 @@ def n_decoded_together(model, jobs, **options):
         patch.setattr(
             generation,
             "forward_slots",
-            lambda model, step, *, keep: (
-                seen.append(step.n_decoding) or forward(model, step, keep=keep)
+            lambda model, step, **options: (
+                seen.append(step.n_decoding) or forward(model, step, **options)
             ),
         )
         run(model, jobs, **options)

@@ -12,6 +12,7 @@ import torch
 
 from evalcore.records import SamplingParams
 from runners.engine.generation_prefixes import PromptGroup, group_prompts
+from runners.engine.last_layer import LastLayer
 from runners.engine.memory import is_out_of_memory
 from runners.engine.sampling import RowSampler, pick_tokens
 from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass, token_bytes
@@ -164,6 +165,7 @@ class _Slots:
         self, model: Any, jobs: Sequence[GenerationJob], *, decode: Decode, options: SlotOptions
     ) -> None:
         self._model = model
+        self._last_layer = LastLayer(model)
         self._jobs = jobs
         self._decode = decode
         self._options = options
@@ -267,9 +269,12 @@ class _Slots:
             for past in range(0, len(tokens), self._options.pass_tokens):
                 part = tokens[past : past + self._options.pass_tokens]
                 chunk = Chunk(states=states, row=0, tokens=part, past=past, prefix=None)
-                forward_slots(self._model, SlotPass(states=states, chunks=[chunk]), keep=[0])
+                self._forward(SlotPass(states=states, chunks=[chunk]), keep=[0])
             self._latest = (group, Prefix(tokens, states))
         return self._latest[1]
+
+    def _forward(self, step: SlotPass, *, keep: Sequence[int]) -> torch.Tensor:
+        return forward_slots(self._model, step, keep=keep, last_layer=self._last_layer)
 
     def _advance(self) -> None:
         """Run one pass: every decoding row gets a token, and prompts are read as far as fits."""
@@ -295,7 +300,7 @@ class _Slots:
             at += len(chunk.tokens)
             keep.append(at - 1)
         choosing = [*decoding, *ready]
-        logits = forward_slots(self._model, step, keep=keep[: len(choosing)] or [0])
+        logits = self._forward(step, keep=keep[: len(choosing)] or [0])
         if choosing:
             picked = pick_tokens(logits[: len(choosing)], [row.sampler for row in choosing])
             for row, token in zip(choosing, picked, strict=True):

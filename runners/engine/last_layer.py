@@ -43,13 +43,13 @@ class LastLayer:
         """
 
         def gather(_part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return inputs[0][:, rows], *inputs[1:]
+            return inputs[0].index_select(-2, rows), *inputs[1:]
 
         def scatter(_part: nn.Module, _inputs: object, output: Any) -> Any:
             several = isinstance(output, tuple)
             read = output[0] if several else output
-            whole = read.new_zeros(1, n_rows, read.shape[-1])
-            whole[:, rows] = read
+            whole = read.new_zeros(*read.shape[:-2], n_rows, read.shape[-1])
+            whole.index_copy_(-2, rows, read)
             return (whole, *output[1:]) if several else whole
 
         with ExitStack() as hooks:

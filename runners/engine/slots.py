@@ -111,6 +111,8 @@ class SlotPass:
     prefixes: Sequence[Prefix | None] = ()
     """Of each decoding row."""
     chunks: Sequence[Chunk] = ()
+    last_layer: int | None = None
+    """Index of the layer in which only the last token of a chunk attends; None for no such."""
     _made: dict[object, torch.Tensor] = field(default_factory=dict)
     _sharing: dict[Prefix, list[int]] | None = None
 

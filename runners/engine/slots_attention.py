@@ -122,13 +122,15 @@ class _Layer:
         n_tokens, end = key.shape[1], chunk.past + key.shape[1]
         keys[chunk.row, :, chunk.past : end] = key
         values[chunk.row, :, chunk.past : end] = value
-        hidden = _hidden_ahead(n_tokens, chunk.past, self._window, query.device)
+        n_mute = n_tokens - 1 if self._index == self._pass.last_layer else 0
+        query = query[:, :, n_mute:]
+        hidden = _hidden_ahead(n_tokens - n_mute, chunk.past + n_mute, self._window, query.device)
         own = self._flat_part(query, keys[chunk.row, :, :end], values[chunk.row, :, :end], hidden)
-        if chunk.prefix is None:
-            return own[0]
-        first = chunk.first_position
-        shared = self._prefix_part(chunk.prefix, query, range(first, first + n_tokens))
-        return _merge(own, shared)
+        out = own[0]
+        if chunk.prefix is not None:
+            positions = range(chunk.first_position + n_mute, chunk.first_position + n_tokens)
+            out = _merge(own, self._prefix_part(chunk.prefix, query, positions))
+        return torch.cat([out.new_zeros(n_mute, *out.shape[1:]), out]) if n_mute else out
 
     def _prefix_part(
         self, prefix: Prefix, query: torch.Tensor, positions: Sequence[int]

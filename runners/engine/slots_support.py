@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from evalcore.errors import ModelError
 from runners.engine.architecture import why_unknown, window_mismatch
+from runners.engine.last_layer import LastLayer
 from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
 from runners.engine.slots_attention import slot_attention
 
@@ -19,7 +21,9 @@ _EXACT, _ROUNDED = 1e-3, 0.1
 """Shares of the largest logit, in float32 and in what is rounded more coarsely."""
 
 
-def forward_slots(model: Any, step: SlotPass, *, keep: Sequence[int]) -> torch.Tensor:
+def forward_slots(
+    model: Any, step: SlotPass, *, keep: Sequence[int], last_layer: LastLayer
+) -> torch.Tensor:
     """Run one pass.
 
     Parameters
@@ -29,20 +33,26 @@ def forward_slots(model: Any, step: SlotPass, *, keep: Sequence[int]) -> torch.T
     step
         What is read.
     keep
-        The tokens of the pass after which logits are wanted; at least one.
+        The tokens of the pass after which logits are wanted; at least one. All decoding rows are
+        among them, or none, and of a chunk none but the last token.
+    last_layer
+        The model's.
 
     Returns
     -------
     torch.Tensor : (len(keep), n_vocabulary)
     """
     device = model.get_input_embeddings().weight.device
-    logits: torch.Tensor = model(
-        input_ids=torch.tensor([step.tokens], device=device),
-        position_ids=torch.tensor([step.positions], device=device),
-        use_cache=False,
-        logits_to_keep=torch.tensor(keep, device=device),
-        slot_pass=step,
-    ).logits
+    tokens, read = step.tokens, torch.tensor(keep, device=device)
+    step.last_layer = last_layer.index
+    with last_layer.only(read, len(tokens)):
+        logits: torch.Tensor = model(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.tensor([step.positions], device=device),
+            use_cache=False,
+            logits_to_keep=read,
+            slot_pass=step,
+        ).logits
     return logits[0]
 
 
@@ -52,8 +62,8 @@ def why_not(model: Any) -> str | None:
 
     What a short trial would not show is looked up in the configuration: position encodings that
     change with the longest text in a batch, and attention of unknown kinds. Then a prompt is read
-    with a shared prefix, packed beside another one, and continued by a token; the logits must be
-    those of plain forward passes.
+    with a shared prefix, packed beside another one, and continued by a token; the logits after the
+    last two tokens must be those of plain forward passes.
     """
     return why_unknown(model) or _trial(model)
 
@@ -64,7 +74,7 @@ def _trial(model: Any) -> str | None:
     one, other = some[: _PREFIX + _OWN], some[_PREFIX + _OWN :]
     device = model.get_input_embeddings().weight.device
     wanted = [
-        model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -1].float()
+        model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -2:].float()
         for text in (one, other)
     ]
     try:
@@ -85,22 +95,25 @@ def _trial(model: Any) -> str | None:
 def _through_slots(
     model: Any, states: KeyValues, one: list[int], other: list[int]
 ) -> list[torch.Tensor]:
+    """Return the logits after the last two tokens of both texts, (2, n_vocabulary) each."""
+    read = partial(forward_slots, model, last_layer=LastLayer(model))
     shared = KeyValues(n_rows=1, capacity=_PREFIX)
     prefix = Prefix(one[:_PREFIX], shared)
-    read = [Chunk(states=shared, row=0, tokens=prefix.tokens, past=0, prefix=None)]
-    forward_slots(model, SlotPass(states=states, chunks=read), keep=[0])
+    beginning = [Chunk(states=shared, row=0, tokens=prefix.tokens, past=0, prefix=None)]
+    read(SlotPass(states=states, chunks=beginning), keep=[0])
     chunks = [
         Chunk(states=states, row=0, tokens=one[_PREFIX:-1], past=0, prefix=prefix),
         Chunk(states=states, row=1, tokens=other[:-1], past=0, prefix=None),
     ]
-    forward_slots(model, SlotPass(states=states, chunks=chunks), keep=[0])
-    last = SlotPass(
+    before = read(SlotPass(states=states, chunks=chunks), keep=[_OWN - 2, _OWN + _OTHER - 3])
+    step = SlotPass(
         states=states,
         last_tokens=[one[-1], other[-1]],
         pasts=[_OWN - 1, _OTHER - 1],
         prefixes=[prefix, None],
     )
-    return list(forward_slots(model, last, keep=[0, 1]).float())
+    last = read(step, keep=[0, 1])
+    return list(torch.stack([before, last], dim=1).float())
 
 
 def _generator() -> torch.Generator:
