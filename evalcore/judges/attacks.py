@@ -45,9 +45,10 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
     ),
     "orders the judge about": re.compile(
         r"\b(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+|everything\s+)?(?:of\s+)?"
-        r"(?:the\s+|your\s+|these\s+|those\s+)?(?:(?:above|previous|prior|preceding|earlier)\b"
-        r"(?:\s+(?:instructions?|prompts?|answers?|text|rules|criteria|directions|messages?))?"
-        r"|(?:evaluation|judging|grading|scoring)\s+(?:instructions?|criteria|rules|rubric))"
+        r"(?:the\s+|your\s+|these\s+|those\s+)?(?:above\b"
+        r"|(?:previous|prior|preceding|earlier)\s+(?:instructions?|prompts?|answers?|text|rules"
+        r"|criteria|directions|messages?)\b"
+        r"|(?:evaluation|judging|grading|scoring)\s+(?:instructions?|criteria|rules|rubric)\b)"
         r"|\b(?:judge|evaluator|grader|rater|assessor|referee)s?\s*[,:]\s*(?:please\s+|you\s+(?:must|"
         r"should)\s+)?(?:choose|pick|prefer|select|rate|score|give|declare|output|rank|ignore)\b"
         r"|\b(?:you\s+(?:must|should|have to|need to|will)\s+|please\s+|always\s+)"
