@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from hypothesis import given
@@ -137,3 +138,61 @@ def test_compare_counts_only_the_raters_asked_for(votes_file):
 def test_compare_with_an_unknown_kind_of_rater_names_the_known_ones(votes_file):
     error = run("x", "y", votes_file, "--raters", "robot").exception
     assert str(error) == "--raters must be one of human, judge, rule, simulated; got 'robot'"
+
+
+def running_study(tmp_path, winners, **columns):
+    path = tmp_path / "running.csv"
+    rows = {"model_a": "x", "model_b": "y", "winner": winners, **columns}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_bayes_adds_a_posterior_to_the_same_tests(votes_file):
+    plain = json.loads(run("x", "y", votes_file, "--json").stdout)
+    form = json.loads(run("x", "y", votes_file, "--json", "--method", "bayes").stdout)
+    posterior = form.pop("posterior")
+    assert list(form) == list(plain)
+    assert form["verdict"] == plain["verdict"]
+    assert form["method"] == "posterior, Jeffreys prior"
+    assert form["low"] == pytest.approx(plain["low"], abs=0.02)
+    assert posterior["p_better"] == pytest.approx(plain["p_difference"] / 2, abs=0.08)
+
+
+def test_anytime_stops_at_the_first_decision_and_has_no_p_values(tmp_path):
+    path = running_study(tmp_path, ["model_a"] * 200)
+    form = json.loads(run("x", "y", path, "--json", "--method", "anytime").stdout)
+    assert form["verdict"] == "better"
+    assert form["n"] == form["wins"] < 200
+    assert form["low"] > 0.5
+    assert (form["p_difference"], form["p_parity"]) == (None, None)
+    assert form["method"].endswith(f"first {form['n']} of 200 votes")
+
+
+def test_anytime_takes_votes_in_the_order_of_their_times(tmp_path):
+    winners = ["model_a"] * 100 + ["model_b"] * 100
+    path = running_study(tmp_path, winners, created_utc=range(200, 0, -1))
+    form = json.loads(run("x", "y", path, "--json", "--method", "anytime").stdout)
+    assert form["verdict"] == "worse"
+
+
+def test_anytime_needs_more_votes_where_prompts_recur(tmp_path):
+    winners = ["model_a", "model_a", "model_a", "model_b"] * 100
+    alone = running_study(tmp_path, winners)
+    first = json.loads(run("x", "y", alone, "--json", "--method", "anytime").stdout)
+    grouped = running_study(tmp_path, winners, example_id=[i % 20 for i in range(400)])
+    second = json.loads(run("x", "y", grouped, "--json", "--method", "anytime").stdout)
+    assert first["n"] < second["n"]
+    assert "variance times" in second["method"]
+
+
+def test_bernstein_refuses_votes_that_depend_on_each_other(tmp_path):
+    winners = ["model_a", "model_a", "model_a", "model_b"] * 100
+    path = running_study(tmp_path, winners, example_id=[i % 20 for i in range(400)])
+    error = run("x", "y", path, "--method", "anytime-bernstein").exception
+    assert str(error).startswith("design_effect must be 1 for empirical_bernstein")
+
+
+def test_unknown_method_of_comparison_names_the_known_ones(votes_file):
+    error = run("x", "y", votes_file, "--method", "magic").exception
+    known = "score, bayes, anytime, anytime-bernstein"
+    assert str(error) == f"method must be one of {known}; got 'magic'"

@@ -14,10 +14,7 @@ from evalcore.errors import InputError
 from evalcore.records import RaterKind
 
 if TYPE_CHECKING:
-    from evalcore.records import Estimate
-    from evalcore.stats.parity import ParityTest
     from evalcore.stats.planning import VoteModel
-    from evalcore.stats.win_rate import WinRate
 
 __all__ = ["compare", "plan", "rate"]
 
@@ -127,25 +124,30 @@ def compare(
     votes: VotesArgument = None,
     margin: MarginOption = 0.05,
     alpha: AlphaOption = 0.05,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="score (tests once, when all votes are in), bayes (credible interval), or for a "
+            "running study anytime (may be looked at after every vote) or anytime-bernstein (the "
+            "same for any number of votes, twice as many needed)."
+        ),
+    ] = "score",
     raters: RatersOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two models: win rate, difference, parity within a margin, and a verdict."""
-    from evalcore.stats.parity import check_test_settings, parity_test
+    from evalcore.stats.comparison import CompareRequest, compare_models
     from evalcore.stats.vote_source import load_votes
-    from evalcore.stats.win_rate import PairVotes, win_rate
 
-    check_test_settings(margin, alpha)
+    request = CompareRequest.checked(margin=margin, alpha=alpha, method=method)
     loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
-    result = win_rate(PairVotes.from_votes(loaded, model_a, model_b), level=1.0 - alpha)
-    test = parity_test(result, margin=margin, alpha=alpha)
-    form = _comparison_form(model_a, model_b, result, test)
+    report = compare_models(loaded, (model_a, model_b), request)
     if as_json:
-        print_json(form)
+        print_json(report.form)
     else:
-        _print_comparison(form, result, test)
+        print("\n".join(report.lines()))
 
 
 def plan(
@@ -205,46 +207,6 @@ def _kinds(raters: Sequence[str] | None) -> tuple[RaterKind, ...]:
         if kind not in known:
             raise InputError(f"--raters must be one of {', '.join(known)}; got {kind!r}")
     return tuple(k for k in known if (k in raters if raters else k != "simulated"))
-
-
-def _comparison_form(
-    model_a: str, model_b: str, result: WinRate, test: ParityTest
-) -> dict[str, Any]:
-    estimate = result.estimate
-    return {
-        "model_a": model_a,
-        "model_b": model_b,
-        "n": estimate.n,
-        "wins": result.wins,
-        "ties": result.ties,
-        "losses": result.losses,
-        "win_rate": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p_difference": test.p_difference,
-        "p_parity": test.p_parity,
-        "margin": test.margin,
-        "smallest_margin": test.smallest_margin,
-        "method": estimate.method,
-        "verdict": test.words,
-    }
-
-
-def _print_comparison(form: dict[str, Any], result: WinRate, test: ParityTest) -> None:
-    estimate = result.estimate
-    print(f"{form['model_a']} against {form['model_b']}: {test.words}")
-    print(f"  votes      {estimate.n}: {result.wins} won, {result.ties} tied, {result.losses} lost")
-    print(f"  win rate   {_percent(estimate)}; {estimate.method}")
-    print(f"  difference p = {test.p_difference:.3g}")
-    print(f"  parity     p = {test.p_parity:.3g} within ±{test.margin:g};", end=" ")
-    print(f"shown from ±{test.smallest_margin:.4f} on")
-    print(f"  not worse  p = {test.p_noninferior:.3g} by {test.margin:g} or more")
-
-
-def _percent(estimate: Estimate) -> str:
-    level = 100.0 * estimate.confidence_level
-    low, high = 100.0 * estimate.low, 100.0 * estimate.high
-    return f"{100.0 * estimate.value:.1f} % ({level:g} %: {low:.1f} to {high:.1f})"
 
 
 def _more_votes(

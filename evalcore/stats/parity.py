@@ -8,7 +8,7 @@ from enum import StrEnum
 from evalcore.errors import InputError
 from evalcore.stats.win_rate import WinRate
 
-__all__ = ["ParityTest", "Verdict", "check_test_settings", "parity_test"]
+__all__ = ["ParityTest", "Verdict", "check_test_settings", "parity_test", "verdict_words"]
 
 
 class Verdict(StrEnum):
@@ -43,8 +43,7 @@ class ParityTest:
     @property
     def words(self) -> str:
         """The verdict in words, with the margin where it claims parity."""
-        at_parity = self.verdict.endswith("at parity")
-        return f"{self.verdict} within ±{self.margin:g}" if at_parity else str(self.verdict)
+        return verdict_words(self.verdict, self.margin)
 
 
 def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -> ParityTest:
@@ -105,6 +104,11 @@ def parity_test(result: WinRate, *, margin: float = 0.05, alpha: float = 0.05) -
             parity=p_parity < alpha,
         ),
     )
+
+
+def verdict_words(verdict: Verdict, margin: float) -> str:
+    """Say a verdict, with the margin where it claims parity."""
+    return f"{verdict} within ±{margin:g}" if verdict.endswith("at parity") else str(verdict)
 
 
 def check_test_settings(margin: float, alpha: float) -> None:

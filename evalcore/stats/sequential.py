@@ -17,6 +17,7 @@ from evalcore.stats.parity import Verdict, check_test_settings
 __all__ = [
     "ConfidenceSequence",
     "Decision",
+    "SequenceMethod",
     "StoppingRule",
     "asymptotic_sequence",
     "beta_binomial_sequence",

@@ -56,8 +56,7 @@ class EffectiveCounts:
         """
         if self.exact:
             return _exact_interval(self, level)
-        t = t_quantile(level, self.df)
-        shrink = (t_quantile(level, math.inf) / t) ** 2 if math.isfinite(t) else 0.0
+        shrink = self.shrinkage(level)
         return tango_interval(
             self.wins * shrink,
             self.losses * shrink,
@@ -65,6 +64,11 @@ class EffectiveCounts:
             level=level,
             correction=self._half_step * shrink if corrected else 0.0,
         )
+
+    def shrinkage(self, level: float) -> float:
+        """Factor on the counts that makes normal intervals as wide as those by Student's t."""
+        t = t_quantile(level, self.df)
+        return (t_quantile(level, math.inf) / t) ** 2 if math.isfinite(t) else 0.0
 
     def p_greater(self, difference: float) -> float:
         """One-sided p-value of P(win) − P(loss) ≤ ``difference``; 1 without votes."""

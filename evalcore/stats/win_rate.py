@@ -163,8 +163,8 @@ def win_rate_posterior(
     Parameters
     ----------
     counts
-        Votes, effective ones where they are clustered (``WinRate.effective``). Without votes the
-        result is the prior.
+        Votes, effective ones where they are clustered (``WinRate.effective``), and fewer by
+        (z/t)² where their number is itself an estimate. Without votes the result is the prior.
     margin
         Half-width of parity, in (0, 0.5).
     level
@@ -180,7 +180,10 @@ def win_rate_posterior(
     >>> round(win_rate_posterior(EffectiveCounts(wins=60, ties=0, losses=40)).p_better, 3)
     0.978
     """
-    wins, ties, losses = counts.wins + 0.5, counts.ties + 0.5, counts.losses + 0.5
+    shrink = counts.shrinkage(level)
+    wins, ties, losses = (
+        count * shrink + 0.5 for count in (counts.wins, counts.ties, counts.losses)
+    )
     grid = (np.arange(_TIE_QUANTILES) + 0.5) / _TIE_QUANTILES
     tie = special.betaincinv(ties, wins + losses, grid)
 
