@@ -341,3 +341,171 @@ class Plain:
 @pytest.fixture(scope="session")
 def plain() -> type[Plain]:
     return Plain
+
+
+CHROMIUM_SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The system's browser."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.fail("browser tests need Chromium: sudo apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., str]]:
+    """Serve an app on a free port of this machine until the module's tests are over."""
+    import threading
+    import time
+
+    import uvicorn
+
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(app) -> str:
+        config = uvicorn.Config(
+            app, port=0, log_level="warning", timeout_graceful_shutdown=1, lifespan="on"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.02)
+        running.append((server, thread))
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+class ScriptedRunner:
+    """Replies as a function of the whole prompt says; remembers what it was asked."""
+
+    def __init__(self, spec: ModelSpec, reply: Callable[[str], str | Completion]) -> None:
+        self.spec = spec
+        self.reply = reply
+        self.asked: list[str] = []
+
+    def generate(self, requests):
+        for place, request in enumerate(requests):
+            prompt = "\n\n".join(message.content for message in request.prompt)
+            self.asked.append(prompt)
+            yield Finished([(place, self._completion(self.reply(prompt)))], Efficiency())
+
+    @staticmethod
+    def _completion(said: str | Completion) -> Completion:
+        if isinstance(said, Completion):
+            return said
+        return Completion(
+            text=said,
+            finish_reason="stop",
+            prompt_tokens=100,
+            completion_tokens=10,
+            duration_s=0.0,
+            cost_usd=0.01,
+        )
+
+    def close(self) -> None:
+        pass
+
+
+class JudgingRoom:
+    """A store with models' answers to prompts, and judges who follow a script."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.runners: dict[str, ScriptedRunner] = {}
+
+    def answer(self, example: Example, model: str, *turns: str) -> ModelSpec:
+        """Store a model's answers, turn by turn."""
+        spec = ModelSpec(name=model, backend="fake", weights=model)
+        keys = [content_hash([example.id, model, turns[: n + 1]]) for n in range(len(turns))]
+        answered = [
+            Answered(
+                example_id=example.id,
+                request_key=key,
+                previous_key=previous,
+                response=ScriptedRunner._completion(text),
+            )
+            for key, previous, text in zip(keys, [None, *keys], turns, strict=False)
+        ]
+        self.store.add_model(spec)
+        self.store.add_examples([example])
+        self.store.add_responses(spec.fingerprint, answered, task_hash="answers", took=Efficiency())
+        return spec
+
+    def member(self, reply: Callable[[str], str | Completion], name: str = "judge", **fields):
+        """Make a judge whose replies follow from what it is shown."""
+        from evalcore.judges.records import Judge
+
+        spec = ModelSpec(name=name, backend="openai", weights=name)
+        self.runners[spec.fingerprint] = ScriptedRunner(spec, reply)
+        return Judge(name=name, spec=spec, **fields)
+
+    def asked(self, judge) -> list[str]:
+        return self.runners[judge.fingerprint].asked
+
+    def plan(self, specs: Sequence[ModelSpec], examples: Sequence[Example], **fields):
+        from evalcore.judges.answers import stored_answers
+        from evalcore.judges.planning import Plan
+
+        answers = stored_answers(self.store, specs, examples)
+        shared = {"name": "prompts", "specs": tuple(specs), "examples": tuple(examples)}
+        return Plan(**{"kind": "pairwise", **shared, "answers": answers, **fields})
+
+    def judge(self, plan, *judges, prompt: str = "pairwise", **fields):
+        """Do a job."""
+        from evalcore.judges.judging import JudgingJob, judge
+        from evalcore.judges.prompt_files import load_protocol
+
+        fields = {"plan": plan, "protocol": load_protocol(prompt), "judges": judges, **fields}
+        return judge(
+            JudgingJob(**fields),
+            self.store,
+            open_runners=self.open,
+            begin=lambda _label, _total: lambda _count, _cost: None,
+        )
+
+    def open(self, specs: Sequence[ModelSpec]) -> Iterator[ScriptedRunner]:
+        for spec in specs:
+            yield self.runners[spec.fingerprint]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[JudgingRoom]:
+    """A workspace for judging."""
+    from evalcore.store import open_store
+
+    with open_store(tmp_path / "room") as store:
+        yield JudgingRoom(store)
+
+
+@pytest.fixture
+def question():
+    """Make an example of what the user says, turn by turn."""
+
+    def make(own_id: str, *turns: str, references: Sequence[str] = (), **fields: object) -> Example:
+        return Example(
+            id=content_hash(["question", own_id]),
+            messages=(Message(role="user", content=turns[0]),),
+            follow_ups=turns[1:],
+            references=tuple(references),
+            metadata={"id": own_id},
+            **fields,
+        )
+
+    return make
