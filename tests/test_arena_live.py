@@ -13,14 +13,16 @@ import pytest
 import sqlalchemy as sa
 
 from arena.arena import Arena
+from arena.live.demo import DEMO_MODELS, DEMO_SETTINGS, demo_prompts
 from arena.live.moderation import WordList
-from arena.live.opening import Live, open_live
+from arena.live.opening import Live, live_arena, open_live
 from arena.live.settings import LiveSettings
 from arena.live.source import Drawing
 from arena.records import Ballot, BattleStatus, BattleView, Rater, Waiting
 from arena.refusals import Refused
 from arena.responses import view_json
 from arena.settings import ArenaSettings
+from evalcore.errors import InputError
 from evalcore.protocols import GenerateRequest
 from evalcore.records import Example, Message, ModelSpec, SamplingParams
 from evalcore.store import arena_schema as tables
@@ -28,6 +30,7 @@ from evalcore.store import open_store
 
 PATIENCE_S = 20.0
 UNANSWERED = (BattleStatus.CREATED, BattleStatus.STREAMING)
+SECRET = ArenaSettings(secret="s" * 40)
 SETTINGS = LiveSettings(
     params=SamplingParams(max_new_tokens=50), silence_s=0.5, answer_s=2.0, most_characters=2000
 )
@@ -116,16 +119,11 @@ def make_place(tmp_path):
         def opened(groups, drawing, settings, moderator):
             with open_store(tmp_path) as store:
                 live = open_live(groups, drawing, settings=settings, moderator=moderator)
-                secret = ArenaSettings(secret="s" * 40, store_patience_s=5.0)
-                arena = Arena(store, live.source, settings=secret, maker=live.maker)
-                with closing(arena):
-                    live.maker.start(arena)
-                    with closing(live.maker):
-                        yield Place(arena, live, store)
+                with live_arena(store, live, settings=SECRET) as arena:
+                    yield Place(arena, live, store)
 
         def make(*groups, settings=SETTINGS, moderator=None, **drawing) -> Place:
-            models = [runner.spec for group in groups for runner in group]
-            drawn = Drawing(models=models, seed=1, **drawing)
+            drawn = Drawing(seed=1, **drawing)
             return stack.enter_context(opened(groups, drawn, settings, moderator))
 
         yield make
@@ -350,21 +348,17 @@ def test_skipping_lets_the_models_go(make_place):
 
 
 def test_battle_of_a_process_that_died_is_answered_by_the_next_one(tmp_path, talkers):
-    specs = [group[0].spec for group in talkers]
-    secret = ArenaSettings(secret="s" * 40)
     rater = Rater(id="r" * 32)
     with open_store(tmp_path) as store:
         # The maker of the first process never starts, as if it had been killed.
-        live = open_live(talkers, Drawing(models=specs), settings=SETTINGS)
-        with closing(Arena(store, live.source, settings=secret, maker=live.maker)) as arena:
+        live = open_live(talkers, Drawing(), settings=SETTINGS)
+        with closing(Arena(store, live.source, settings=SECRET, maker=live.maker)) as arena:
             before = asyncio.run(arena.next(rater, prompt="Hello?"))
         live.maker.close()
-        live = open_live(talkers, Drawing(models=specs), settings=SETTINGS)
-        with closing(Arena(store, live.source, settings=secret, maker=live.maker)) as arena:
-            live.maker.start(arena)
+        live = open_live(talkers, Drawing(), settings=SETTINGS)
+        with live_arena(store, live, settings=SECRET) as arena:
             place = Place(arena, live, store)
-            with closing(live.maker):
-                after = place.follow(asyncio.run(arena.next(rater)))
+            after = place.follow(asyncio.run(arena.next(rater)))
     assert (after.battle_id, after.status) == (before.battle_id, BattleStatus.READY)
 
 
@@ -447,3 +441,23 @@ def test_outage_of_moderation_lets_the_prompt_in_and_marks_the_battle(make_place
     (battle,) = place.rows(tables.battle)
     assert battle.flags["moderation"] == "unavailable"
     assert place.live.maker.load().n_unmoderated == 3
+
+
+def test_fewer_than_two_models_are_refused(talkers):
+    with pytest.raises(InputError, match="at least two models; got 1"):
+        open_live(talkers[:1], Drawing(), settings=SETTINGS)
+
+
+def test_tiny_family_answers_several_visitors_at_once(make_place):
+    from runners import open_together, parse_model
+
+    with open_together([parse_model(string) for string in DEMO_MODELS]) as groups:
+        assert len(groups) == 1
+        place = make_place(*groups, settings=DEMO_SETTINGS, prompts=demo_prompts())
+        raters = [Rater(id=str(n) * 32) for n in range(4)]
+        opened = [place.open(None, rater=rater) for rater in raters]
+        done = [place.follow(v, rater=r) for v, r in zip(opened, raters, strict=True)]
+        place.live.maker.close()
+    assert {view.status for view in done} == {BattleStatus.READY}
+    assert len({view.turns[0].prompt for view in done}) == 4
+    assert place.live.maker.load().n_answered == 4

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from arena.arena import Arena
 from arena.live.admission import Admission
 from arena.live.health import Health
 from arena.live.lanes import make_lanes
@@ -13,19 +15,23 @@ from arena.live.moderation import Moderator
 from arena.live.settings import LiveSettings
 from arena.live.source import Drawing, LiveSource
 from arena.masking import Masker, names_of
+from arena.settings import ArenaSettings
+from arena.sources import Verifier
 from evalcore.errors import InputError
 from evalcore.protocols import Runner
+from evalcore.records import ModelSpec
+from evalcore.store import Store
 
-__all__ = ["Live", "open_live"]
+__all__ = ["Live", "live_arena", "open_live"]
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
     """What an arena with live battles is made of."""
 
+    models: tuple[ModelSpec, ...]
     source: LiveSource
     maker: LiveMaker
-    """To be started with the arena, and closed before the models are."""
 
 
 def open_live(
@@ -40,9 +46,9 @@ def open_live(
     Parameters
     ----------
     groups
-        Running models; those of one group share a base (:func:`runners.open_together`).
+        Running models; those of one group share a base, as ``runners.open_together`` yields them.
     drawing
-        What is drawn; its models are those of the groups.
+        How pairs and prompts are drawn.
     settings
         Limits.
     moderator
@@ -53,14 +59,42 @@ def open_live(
     InputError
         For fewer than two models, or an unknown policy.
     """
-    if len(drawing.models) < 2:
-        raise InputError(f"live battles need at least two models; got {len(drawing.models)}")
+    models = tuple(runner.spec for group in groups for runner in group)
+    if len(models) < 2:
+        raise InputError(f"live battles need at least two models; got {len(models)}")
     lanes = make_lanes(groups)
     admission = Admission(moderator, most_characters=settings.most_prompt_characters)
     health = Health(lanes, patience_s=settings.silence_s)
-    names = [name for spec in drawing.models for name in names_of(spec)]
     maker = LiveMaker(
-        lanes, masker=Masker(names), settings=settings, admission=admission, health=health
+        lanes,
+        masker=Masker([name for spec in models for name in names_of(spec)]),
+        settings=settings,
+        admission=admission,
+        health=health,
     )
-    source = LiveSource(drawing, health=health, admission=admission, abandon=maker.abandon)
-    return Live(source, maker)
+    source = LiveSource(models, drawing, health=health, admission=admission, abandon=maker.abandon)
+    return Live(models, source, maker)
+
+
+@contextmanager
+def live_arena(
+    store: Store, live: Live, *, settings: ArenaSettings, verifier: Verifier | None = None
+) -> Iterator[Arena]:
+    """Run an arena whose battles are answered live; what is under way at the end is resumed later.
+
+    Parameters
+    ----------
+    store
+        Where everything is kept; the models are remembered there too.
+    live
+        Source and maker.
+    settings, verifier
+        Of the arena.
+    """
+    for spec in live.models:
+        store.add_model(spec)
+    arena = Arena(store, live.source, settings=settings, maker=live.maker, verifier=verifier)
+    with closing(arena):
+        live.maker.start(arena)
+        with closing(live.maker):
+            yield arena

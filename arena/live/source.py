@@ -31,10 +31,8 @@ _ENDS = (BattleStatus.SKIPPED, BattleStatus.EXPIRED, BattleStatus.VOID)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """What is drawn from, and how."""
+    """How pairs and prompts are drawn."""
 
-    models: Sequence[ModelSpec]
-    """At least two, as their runners say."""
     policy: str = "fewest"
     """Of :data:`arena.live.policies.POLICIES`."""
     top_k: int = 1
@@ -50,35 +48,35 @@ class LiveSource:
 
     Parameters
     ----------
+    models
+        At least two, as their runners say.
     drawing
-        What is drawn from, and how.
+        How pairs and prompts are drawn.
     health
         Which models can be drawn now.
     admission
         Which prompts could not be checked.
     abandon
         Called with the id of a battle that has ended without its answers; must not wait.
-    clock
-        Seconds.
     """
 
     def __init__(
         self,
+        models: Sequence[ModelSpec],
         drawing: Drawing,
         *,
         health: Health,
         admission: Admission,
         abandon: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._drawing = drawing
-        self._names = {spec.fingerprint: spec.name for spec in drawing.models}
+        self._names = {spec.fingerprint: spec.name for spec in models}
         self._policy = make_policy(drawing.policy, top_k=drawing.top_k)
         self._health = health
         self._admission = admission
         self._abandon = abandon
         self._rng = np.random.default_rng(drawing.seed)
-        self._tally = _Tally(tuple(self._names), clock)
+        self._tally = _Tally(tuple(self._names))
 
     @property
     def study(self) -> str:
@@ -164,9 +162,8 @@ class LiveSource:
 class _Tally:
     """Votes so far, read now and then and counted along in between; battles under way are ties."""
 
-    def __init__(self, models: tuple[str, ...], clock: Callable[[], float]) -> None:
+    def __init__(self, models: tuple[str, ...]) -> None:
         self._models = models
-        self._clock = clock
         self._counts = _no_votes(models)
         self._read_s: float | None = None
         self._open: dict[str, tuple[str, str]] = {}
@@ -185,7 +182,7 @@ class _Tally:
 
     def counts(self, connection: Connection) -> Counts:
         with self._lock:
-            now_s = self._clock()
+            now_s = time.monotonic()
             if self._read_s is None or now_s - self._read_s > _REFRESH_S:
                 self._counts, self._read_s = _read_counts(connection, self._models), now_s
             counts = self._counts
