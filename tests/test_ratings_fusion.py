@@ -3,6 +3,7 @@ import pytest
 
 from evalcore.errors import InputError, VotesError
 from evalcore.stats.fused_ratings import fuse_ratings
+from evalcore.stats.newton import laplacian
 from evalcore.stats.rating_options import RatingOptions
 from evalcore.stats.rating_result import POINTS
 from evalcore.votes import Categories, Votes
@@ -10,10 +11,10 @@ from evalcore.votes import Categories, Votes
 N_MODELS, N_HUMAN, N_JUDGED = 5, 600, 12_000
 
 
-def judged_votes(seed: int, *, agreement: float, favour: float = 0.0):
+def judged_votes(seed: int, *, agreement: float, favour: float = 0.0, reach: float = 0.5):
     """Human votes on some answers, and on all of them a judge that flips a share of votes."""
     rng = np.random.default_rng(seed)
-    strengths = np.linspace(-0.5, 0.5, N_MODELS)
+    strengths = np.linspace(-reach, reach, N_MODELS)
     n = N_HUMAN + N_JUDGED
     a = rng.integers(0, N_MODELS, n)
     b = (a + rng.integers(1, N_MODELS, n)) % N_MODELS
@@ -52,6 +53,20 @@ def test_fused_intervals_cover_whatever_the_judge_favours(favour):
 def test_judge_of_eighty_percent_agreement_saves_thirty_percent_of_votes():
     saved = [fuse_ratings(judged_votes(seed, agreement=0.8)[0]).votes_saved for seed in range(10)]
     assert np.mean(saved) > 0.3
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.5, 1.0])
+def test_fusion_saves_what_verdicts_can_save_at_most(reach):
+    """Given the pair, vote and verdict correlate by ρ² = (2·0.8 − 1)² p(1 − p) / q(1 − q)."""
+    strengths = np.linspace(-reach, reach, N_MODELS)
+    p = 1 / (1 + np.exp(strengths - strengths[:, None]))
+    q = 0.6 * p + 0.2
+    left = 1 - 0.36 * p * (1 - p) / (q * (1 - q)) / (1 + N_HUMAN / N_JUDGED)
+    information, meat = laplacian(p * (1 - p)), laplacian(p * (1 - p) * left)
+    inverse = np.linalg.pinv(information)
+    most = 1 - np.trace(inverse @ meat @ inverse) / np.trace(inverse)
+    fused = [fuse_ratings(judged_votes(s, agreement=0.8, reach=reach)[0]) for s in range(20)]
+    assert np.mean([one.votes_saved for one in fused]) == pytest.approx(most, abs=0.015)
 
 
 def test_judge_that_tosses_coins_saves_nothing_and_harms_nothing():
