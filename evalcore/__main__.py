@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+import arena.cli
 import evalcore.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "eval": evalcore.cli.evaluate,
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
+    "arena": arena.cli.arena,
     "leaderboard": leaderboards.cli.leaderboard,
     "report": reports.cli.report,
     "rate": evalcore.stats.cli.rate,

@@ -1,0 +1,126 @@
+"""The command ``parity arena``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.errors import InputError
+
+if TYPE_CHECKING:
+    from arena.live.settings import LiveSettings
+    from evalcore.records import Example
+
+__all__ = ["arena"]
+
+
+def arena(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model string, such as zoo:tiny or hf:DIR+lora:DIR*0.5; at least two.",
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="The bundled tiny family, with prompts of its own.")
+    ] = False,
+    prompts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prompts", "-p", metavar="FILE", help="To draw from when none is typed; repeatable."
+        ),
+    ] = None,
+    policy: Annotated[
+        Literal["uniform", "fewest", "active"],
+        typer.Option(help="Which models meet: any, those with fewest votes, those that tell most."),
+    ] = "fewest",
+    top_k: Annotated[int, typer.Option(min=1, help="What active settles: the best so many.")] = 1,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens; 512, for --demo 64.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.7,
+    moderation: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="A word a line, or a /moderations endpoint."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 7860,
+    browser: Annotated[bool, typer.Option(help="Open the link in a browser.")] = True,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the blind voting page: visitors ask, two models answer, names come after the vote."""
+    from arena.live.moderation import open_moderator
+    from arena.live.opening import live_arena, open_live
+    from arena.live.source import Drawing
+    from arena.page.layout import page_of
+    from arena.service import create_app
+    from arena.serving import Address, serve
+    from arena.settings import ArenaSettings, load_secret
+    from evalcore.store import open_store
+    from runners import open_together
+    from runners.commandline import resolved_models
+
+    strings, examples = _models(model or [], demo), _prompts(prompts or [], demo)
+    limits = _limits(demo, max_new_tokens, temperature)
+    moderator = None if moderation is None else open_moderator(moderation)
+    specs = resolved_models(strings)
+    settings = ArenaSettings(secret=load_secret(workspace))
+    with open_store(workspace, store) as opened, open_together(specs) as groups:
+        drawing = Drawing(policy=policy, top_k=top_k, prompts=examples)
+        live = open_live(groups, drawing, settings=limits, moderator=moderator)
+        with live_arena(opened, live, settings=settings) as running:
+            app = create_app(running, mount=page_of(running, live.maker.drafts))
+            serve(
+                app,
+                Address(host=host, port=port),
+                ready=lambda link: _announce(link, browser=browser, as_json=as_json),
+            )
+
+
+def _models(strings: list[str], demo: bool) -> list[str]:
+    if not demo:
+        if len(strings) < 2:
+            raise InputError(f"live battles need at least two models (-m); got {len(strings)}")
+        return strings
+    from arena.live.demo import DEMO_MODELS
+
+    return [*DEMO_MODELS, *strings]
+
+
+def _prompts(files: list[Path], demo: bool) -> list[Example]:
+    from arena.live.demo import demo_prompts
+    from evalcore.tasks.prompt_sets import read_prompts
+
+    own = [example for file in files for example in read_prompts(file)]
+    return own or (demo_prompts() if demo else [])
+
+
+def _limits(demo: bool, max_new_tokens: int | None, temperature: float) -> LiveSettings:
+    from dataclasses import replace
+
+    from arena.live.demo import DEMO_SETTINGS
+    from arena.live.settings import LiveSettings
+
+    limits = DEMO_SETTINGS if demo else LiveSettings()
+    n_tokens = max_new_tokens or limits.params.max_new_tokens
+    params = replace(limits.params, max_new_tokens=n_tokens, temperature=temperature)
+    return replace(limits, params=params)
+
+
+def _announce(link: str, *, browser: bool, as_json: bool) -> None:
+    import webbrowser
+
+    if as_json:
+        print_json({"link": link})
+    else:
+        print(f"The arena is open: {link}", flush=True)
+    if browser:
+        webbrowser.open(link)
