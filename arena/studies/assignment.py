@@ -101,21 +101,20 @@ def assign(
         An int says that items are left for this rater once others, that many, give theirs back;
         None that nothing is left.
     """
-    item = _known_item(plan, history)
-    if item is not None:
-        return Assignment(item=item, rotation=_rotation(plan, item, history, tallies))
-    if plan.items_per_rater is not None and history.n_main >= plan.items_per_rater:
-        return None
-    new = [
-        item
-        for item in plan.of_kind("main")
-        if item.id not in history.shown and item.id not in closed
-    ]
-    lacking = [i for i in new if tallies.get(i.id, _FIRST_TALLY).n < plan.ratings_per_item]
-    if not lacking:
-        return sum(tallies.get(item.id, _FIRST_TALLY).n_open for item in new) or None
-    chosen = _most_wanted(plan, lacking, history, tallies)
-    return Assignment(item=chosen, rotation=_rotation(plan, chosen, history, tallies))
+    item = _training_item(plan, history)
+    if item is None:
+        if plan.items_per_rater is not None and history.n_main >= plan.items_per_rater:
+            return None
+        new = [
+            item
+            for item in plan.of_kind("main")
+            if item.id not in history.shown and item.id not in closed
+        ]
+        lacking = [i for i in new if tallies.get(i.id, _FIRST_TALLY).n < plan.ratings_per_item]
+        if not lacking:
+            return sum(tallies.get(item.id, _FIRST_TALLY).n_open for item in new) or None
+        item = _known_item(plan, history) or _most_wanted(plan, lacking, history, tallies)
+    return Assignment(item=item, rotation=_rotation(plan, item, history, tallies))
 
 
 def sides_of(plan: Plan, item: StudyItem, rotation: int) -> tuple[int, ...]:
@@ -136,34 +135,30 @@ def planned(plan: Plan, *, rater: str) -> int:
     n_known = len(plan.of_kind("gold", "attention"))
     given_main = given_known = 0
     while given_main < n_main:
-        if (
-            plan.gold_every is not None
-            and given_known < n_known
-            and _known_is_due(plan, rater, given_main + given_known, every=plan.gold_every)
-        ):
-            given_known += 1
-        else:
-            given_main += 1
+        is_known = given_known < n_known and _known_is_due(plan, rater, given_main + given_known)
+        given_known += is_known
+        given_main += not is_known
     return len(plan.of_kind("training")) + n_main + given_known
 
 
-def _known_is_due(plan: Plan, rater: str, n_before: int, *, every: int) -> bool:
+def _known_is_due(plan: Plan, rater: str, n_before: int) -> bool:
     """Tell whether a known item comes after so many others that are no training."""
-    block, place = divmod(n_before, every)
-    return place == int(content_hash([plan.seed, rater, "gold", block]), 16) % every
+    if plan.gold_every is None:
+        return False
+    block, place = divmod(n_before, plan.gold_every)
+    return place == int(content_hash([plan.seed, rater, "gold", block]), 16) % plan.gold_every
+
+
+def _training_item(plan: Plan, history: RaterHistory) -> StudyItem | None:
+    training = plan.of_kind("training")
+    return next((item for item in training if item.id not in history.shown), None)
 
 
 def _known_item(plan: Plan, history: RaterHistory) -> StudyItem | None:
-    """Return the training item, gold item or check that is due, if any."""
-    training = plan.of_kind("training")
-    untrained = [item for item in training if item.id not in history.shown]
-    if untrained:
-        return untrained[0]
-    if plan.gold_every is None:
-        return None
-    n_before = len(history.shown) - len(training)
+    """Return the gold item or check that is due, if any."""
     unseen = [item for item in plan.of_kind("gold", "attention") if item.id not in history.shown]
-    if not unseen or not _known_is_due(plan, history.rater, n_before, every=plan.gold_every):
+    n_before = len(history.shown) - len(plan.of_kind("training"))
+    if not unseen or not _known_is_due(plan, history.rater, n_before):
         return None
     return min(unseen, key=lambda item: content_hash([plan.seed, history.rater, item.id]))
 
