@@ -179,7 +179,7 @@ def _warnings(
             "the judge's bias for a place can't be told from a better answer"
         )
     if len(one_order) > _MOST_PAIRS_NAMED:
-        yield f"one order only: so it is with {len(one_order) - _MOST_PAIRS_NAMED} more pairs"
+        yield f"one order only: more such pairs of models, {len(one_order) - _MOST_PAIRS_NAMED}"
     unscored = int(np.sum(~pairs.scored))
     if unscored:
         yield f"{unscored} of {len(pairs)} verdicts could not be read and are left out"

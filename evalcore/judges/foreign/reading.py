@@ -89,7 +89,7 @@ def _one_order(verdicts: Sequence[ForeignVerdict]) -> Iterator[str]:
             "so that the judge's bias for a place can't be told from a better answer"
         )
     if len(pairs) > _SHOWN_LINES:
-        yield f"one order only: so were {len(pairs) - _SHOWN_LINES} more pairs of models"
+        yield f"one order only: more such pairs of models, {len(pairs) - _SHOWN_LINES}"
 
 
 def _lines(verdicts: Sequence[ForeignVerdict]) -> str:
