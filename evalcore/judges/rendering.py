@@ -108,9 +108,10 @@ def requests(prompt: JudgePrompt, shown: Shown, *, scores_labels: bool) -> tuple
     tuple of Request
         One to generate; with ``scores_labels`` one for each of the two labels.
     """
+    _check_turns(prompt, shown.turn)
     values = _slot_values(prompt, shown)
-    user = Message(role="user", content=_filled(prompt, prompt.template, values))
-    told = _filled(prompt, prompt.system, values)
+    user = Message(role="user", content=_filled(prompt.template, values))
+    told = _filled(prompt.system, values)
     system = [Message(role="system", content=told)] if told else []
     messages = (*system, user)
     if prompt.form != "logprobs":
@@ -124,13 +125,23 @@ def requests(prompt: JudgePrompt, shown: Shown, *, scores_labels: bool) -> tuple
     return (GenerateRequest(prompt=messages, params=params, top_logprobs=_TOP_LOGPROBS),)
 
 
-def _filled(prompt: JudgePrompt, template: str, values: Mapping[str, str]) -> str:
+def _check_turns(prompt: JudgePrompt, turn: int) -> None:
+    """Refuse a prompt that numbers turns, as FastChat's do, for another number of them."""
+    numbered = [slot for slot in slots(prompt) if slot.startswith("question_")]
+    n_turns = max((int(slot[-1]) for slot in numbered), default=turn)
+    if n_turns != turn:
+        raise InputError(
+            f"judge prompt {prompt.name!r} is for {n_turns} turns, but turn {turn} is judged"
+        )
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
     """Fill a template in one pass, so that an answer with a slot's name stays as it is."""
     missing = [slot for slot in _SLOT.findall(template) if slot not in values]
     if missing:
         raise InputError(
-            f"judge prompt {prompt.name!r} has the slot {{{missing[0]}}}, which the turn judged "
-            "hasn't; it needs a prompt of its own"
+            f"judge prompt has the slot {{{missing[0]}}}, for which its kind or the turn judged has "
+            "nothing"
         )
     return _SLOT.sub(lambda slot: values[slot[1]], template)
 
