@@ -509,3 +509,37 @@ def question():
         )
 
     return make
+
+
+@pytest.fixture
+def arena_store(tmp_path: Path) -> Iterator[Store]:
+    """Open the workspace that arenas of a test share."""
+    from evalcore.store import open_store
+
+    with open_store(tmp_path / "arena") as store:
+        yield store
+
+
+@pytest.fixture
+def open_arena(arena_store: Store) -> Iterator[Callable[..., object]]:
+    """Give a function that opens an arena over made-up battles; options by their own names."""
+    from arena.arena import Arena
+    from arena.fake import FakeSource
+    from arena.settings import ArenaSettings
+
+    of_source = {"models", "n_items", "stored", "form", "rated"}
+    of_arena = {"maker", "verifier"}
+    with ExitStack() as opened:
+
+        def open_one(**options: object) -> Arena:
+            source = FakeSource(**{k: v for k, v in options.items() if k in of_source})
+            rest = {k: v for k, v in options.items() if k not in of_source | of_arena}
+            arena = Arena(
+                arena_store,
+                source,
+                settings=ArenaSettings(**{"secret": "s" * 32} | rest),
+                **{k: v for k, v in options.items() if k in of_arena},
+            )
+            return opened.enter_context(closing(arena))
+
+        yield open_one
