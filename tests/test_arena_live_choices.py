@@ -92,6 +92,14 @@ def test_queue_serves_in_order_and_knows_places():
     assert len(queue) == 0
 
 
+def test_nobody_has_a_place_while_somebody_is_free_to_serve_them():
+    queue: BoundedQueue[str] = BoundedQueue(most_waiting=3)
+    queue._n_idle = 1  # as while a worker is waking up
+    queue.put("a", "A", visitor="a")
+    queue.put("b", "B", visitor="b")
+    assert (queue.place("a"), queue.place("b")) == (None, 1)
+
+
 def test_promised_places_count_until_they_are_forgotten():
     now = [0.0]
     queue: BoundedQueue[str] = BoundedQueue(most_waiting=1, clock=lambda: now[0])
@@ -118,6 +126,7 @@ def test_closing_the_queue_lets_workers_go():
         ("Write a Python function that sorts a list.", "code"),
         ("Fix this:\n```\nx = 1\n```", "code"),
         ("What is 12 * 7?", "maths"),
+        ("What is 3 plus 4?", "maths"),
         ("Prove that the square root of 2 is irrational.", "maths"),
         ("How do you say 'good morning' in Vietnamese?", "translation"),
         ("Summarise this article in three sentences.", "summary"),

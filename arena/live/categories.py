@@ -16,7 +16,7 @@ CATEGORIES: dict[str, re.Pattern[str]] = {
         _FLAGS,
     ),
     "maths": re.compile(
-        r"\$[^$\n]*[=^\\][^$\n]*\$|\d\s*[-+*/×÷^=]\s*\d|\b(solve|prove|integral|derivative"
+        r"\$[^$\n]*[=^\\][^$\n]*\$|\d\s*([-+*/×÷^=]|plus|minus|times)\s*\d|\b(solve|prove|integral|derivative"
         r"|equation|theorem|probability|matrix|calculate|compute|arithmetic|geometry|algebra"
         r"|how many .{0,60}\bleft)\b|方程|证明|计算|概率|phương trình|chứng minh|xác suất"
         r"|tính toán",

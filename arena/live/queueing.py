@@ -74,10 +74,12 @@ class BoundedQueue(Generic[T]):
             return self._waiting.pop(key, None)
 
     def place(self, key: str) -> int | None:
-        """Return the place, 1 is next; None if it doesn't wait."""
+        """Return the place, 1 is next; None if it doesn't wait, or only for a moment."""
         with self._changed:
-            keys = list(self._waiting)
-            return keys.index(key) + 1 if key in self._waiting else None
+            if key not in self._waiting:
+                return None
+            place = list(self._waiting).index(key) + 1 - self._n_idle
+            return place if place > 0 else None
 
     def close(self) -> None:
         """Let everybody who waits for the first in the queue go."""
