@@ -249,7 +249,9 @@ def _late_comment(
 
 
 def _drop_comparisons(connection: Connection, battle: Battle) -> None:
-    connection.execute(_DROP, [{"comparison": name} for name in comparison_ids(battle)])
+    names = [{"comparison": name} for name in comparison_ids(battle)]
+    if names:  # a single answer on scales has none
+        connection.execute(_DROP, names)
 
 
 def _add_comparisons(

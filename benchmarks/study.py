@@ -1,6 +1,6 @@
 """A whole study with simulated raters through the real service: what was asked, and what came out.
 
-    python -P benchmarks/study.py [--kind pairwise|ranking|rating] [--prompts 180] [--raters 100] [-k 10]
+    python -P benchmarks/study.py --kind pairwise --prompts 180 --raters 100 -k 10
 
 Raters see what a browser gets, and nothing else. Honest ones judge by a number in the answers, with
 noise and tastes of their own; the careless ones are known here, so that flags can be checked.
@@ -54,6 +54,7 @@ class Clock:
     at_ms: int = 1_750_000_000_000
 
     def __call__(self) -> int:
+        """Return the time."""
         return self.at_ms
 
 
@@ -68,9 +69,11 @@ class SimulatedRater:
     client: Any = None
 
     def thinks_s(self) -> float:
+        """Draw how long the rater looks at the answers."""
         return self.rng.uniform(0.5, 1.5) if self.kind == "hasty" else self.rng.uniform(6, 40)
 
     def ballot(self, battle: dict[str, Any]) -> dict[str, Any]:
+        """Judge what is shown."""
         texts = battle["turns"][-1]["answers"]
         worth = [float(QUALITY.search(text).group(1)) for text in texts]
         careless = self.kind in ("hasty", "random")
@@ -217,8 +220,10 @@ async def step(rater: SimulatedRater, clock: Clock) -> str:
         **rater.ballot(battle),
     }
     if rater.rng.random() < 0.05:  # a slip, undone before the vote that counts
-        await rater.client.post("/api/vote", json=vote | {"reveal": False})
-        await rater.client.post("/api/undo", json={"token": battle["token"]})
+        slip = await rater.client.post("/api/vote", json=vote | {"reveal": False})
+        slip.raise_for_status()
+        taken_back = await rater.client.post("/api/undo", json={"token": battle["token"]})
+        taken_back.raise_for_status()
     answer = await rater.client.post("/api/vote", json=vote)
     answer.raise_for_status()
     rater.n_votes += 1
@@ -227,6 +232,8 @@ async def step(rater: SimulatedRater, clock: Clock) -> str:
 
 @dataclass
 class Outcome:
+    """What came out of a study."""
+
     report: StudyReport
     happened: Counter[str]
     raters: dict[str, str]
