@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from evalcore.judges.bias.calibration import Calibration, calibrated
 from evalcore.judges.bias.pairs import JudgedPairs
-from evalcore.records import Comparison, Estimate
+from evalcore.records import Estimate
 from evalcore.stats.fusion import FusedWinRate, JudgedVotes, fused_win_rate
 from evalcore.stats.intervals import mean_estimate
 from evalcore.stats.length_control import LengthData, length_controlled_win_rate
@@ -40,7 +40,7 @@ class JudgedContest:
 
 def judged_contests(
     pairs: JudgedPairs,
-    comparisons: Sequence[Comparison],
+    votes: Votes | None,
     calibration: Calibration | None,
     *,
     level: float = 0.95,
@@ -51,8 +51,8 @@ def judged_contests(
     ----------
     pairs
         The judge's verdicts.
-    comparisons
-        The judge's and people's, to be fused.
+    votes
+        The judge's comparisons and people's votes, to be fused; None without votes of people.
     calibration
         What the judge's scores are worth; None without people's votes.
     level
@@ -66,8 +66,6 @@ def judged_contests(
     """
     scored = pairs.take(pairs.scored)
     baseline = _baseline(scored)
-    voted = any(item.rater_kind == "human" for item in comparisons)
-    votes = Votes.from_comparisons(comparisons) if voted else None
     for code in range(int(scored.pair.max(initial=-1)) + 1):
         rows = scored.take(scored.pair == code)
         is_turned = int(rows.a[0]) == baseline

@@ -85,7 +85,8 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
     pairs = evidence.pairs
     checks = evidence.check()
     found = calibration(pairs, level=level)
-    labels = _labels(evidence)
+    votes = _votes(evidence)
+    labels = None if votes is None else Labels.from_votes(votes)
     people = sorted({item.rater for item in evidence.votes})
     return BiasReport(
         judge=evidence.judge,
@@ -103,11 +104,11 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
         agreement=None
         if labels is None
         else agreement_with_people(
-            labels, evidence.judge, people, categories=_categories(evidence), level=level
+            labels, evidence.judge, people, categories=_categories(evidence, votes), level=level
         ),
         calibration=found,
         contests=tuple(
-            judged_contests(pairs, [*evidence.comparisons, *evidence.votes], found, level=level)
+            judged_contests(pairs, votes if evidence.votes else None, found, level=level)
         ),
         answer_checks=checks,
         warnings=tuple(_warnings(evidence, pairs, checks)),
@@ -115,18 +116,14 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
 
 
 def _votes(evidence: Evidence) -> Votes | None:
-    everything = [*evidence.comparisons, *evidence.votes]
-    return Votes.from_comparisons(everything) if everything else None
+    """Put the judge's comparisons and people's votes together; None without comparisons."""
+    if not evidence.comparisons:
+        return None
+    return Votes.from_comparisons([*evidence.comparisons, *evidence.votes])
 
 
-def _labels(evidence: Evidence) -> Labels | None:
-    votes = _votes(evidence)
-    return None if votes is None or not evidence.comparisons else Labels.from_votes(votes)
-
-
-def _categories(evidence: Evidence) -> dict[int, str]:
+def _categories(evidence: Evidence, votes: Votes | None) -> dict[int, str]:
     """Map the units of the labels to categories; a unit's number is made of its example's."""
-    votes = _votes(evidence)
     if votes is None or votes.example is None:
         return {}
     n_units_each = len(votes.models) ** 2

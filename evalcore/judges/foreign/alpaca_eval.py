@@ -89,7 +89,8 @@ def _verdict(row: Row) -> ForeignVerdict:
     preference = row.number("preference")
     logprobs = _first_token(row)
     shown = _shown(preference, logprobs)
-    cost = row.number("price_per_example")
+    cost = row.number(_name(row, "price_per_example"))
+    written = row.optional_text(_name(row, "raw_completion"))
     model_a, model_b = row.text("generator_1"), _model(row)
     if model_a == model_b:
         raise VotesError(f"{row.where}: generator_1 and generator_2 must differ; got {model_a!r}")
@@ -104,12 +105,17 @@ def _verdict(row: Row) -> ForeignVerdict:
         shown="unknown" if shown is None else shown,
         form="logprobs",
         rater=row.optional_text("annotator") or _DEFAULT_JUDGE,
-        text="" if logprobs is None else max(logprobs, key=logprobs.__getitem__),
+        text=written or (max(logprobs, key=logprobs.__getitem__) if logprobs else ""),
         stored_differs=shown is None,
         answer_a=row.optional_text("output_1"),
         answer_b=row.optional_text("output_2"),
         cost_usd=None if math.isnan(cost) else cost,
     )
+
+
+def _name(row: Row, ending: str) -> str:
+    """Find a field by the end of its name; annotators can put their own in front."""
+    return next((name for name in row.fields if name.endswith(ending)), ending)
 
 
 def _model(row: Row) -> str:
@@ -146,7 +152,7 @@ def _first_token(row: Row) -> dict[str, float] | None:
         given = json.loads(given)
     if isinstance(given, Mapping):
         return {str(token): float(value) for token, value in given.items() if value is not None}
-    completion = row.fields.get("raw_completion")
+    completion = row.fields.get(_name(row, "raw_completion"))
     return _from_completion(completion) if isinstance(completion, Mapping) else None
 
 

@@ -202,6 +202,8 @@ def _labels(_path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
             form="label",
             rater=row.text("judge"),
             rater_kind=_kind(row.text("judge")),
+            answer_a=_last_answer(row, "conversation_a"),
+            answer_b=_last_answer(row, "conversation_b"),
             orders_disagree=row.fields["winner"] == "tie (inconsistent)",
         )
         for row in rows
@@ -210,6 +212,13 @@ def _labels(_path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
 
 def _kind(rater: str) -> RaterKind:
     return "human" if rater.startswith(_PEOPLE) else "judge"
+
+
+def _last_answer(row: Row, name: str) -> str | None:
+    """Return what the model said last, where the file has the conversation."""
+    said = row.fields.get(name)
+    last = said[-1] if isinstance(said, list) and said else None
+    return str(last["content"]) if isinstance(last, Mapping) and "content" in last else None
 
 
 def _turn_id(row: Row) -> str:

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
+from evalcore.hashing import content_hash
 from evalcore.records import Example
 from evalcore.tasks.examples import LineTemplates, example_from_fields, read_jsonl
 
 __all__ = ["Prompts", "Row", "read_rows"]
+
+_LONGEST_ID = 32
+"""What the workspace has room for."""
 
 
 class Row:
@@ -133,7 +137,8 @@ class Prompts:
 
     def by_id(self, question_id: str) -> Example:
         """Return a prompt; where its text is not known one that has just this id."""
-        return self._by_id.get(question_id) or Example(id=question_id, messages=())
+        short = question_id if len(question_id) <= _LONGEST_ID else content_hash(question_id)
+        return self._by_id.get(question_id) or Example(id=short, messages=())
 
     @staticmethod
     def of_text(text: str, *, category: str | None, where: str) -> Example:
