@@ -107,12 +107,14 @@ def means() -> Iterator[Scenario]:
         ),
         "exponential": (lambda rng, n: rng.exponential(size=n), 1.0),
     }
-    for (name, (draw, truth)), n in ((item, n) for item in draws.items() for n in (50, 200, 800)):
+    for (name, (draw, truth)), n in (
+        (item, n) for item in draws.items() for n in (10, 25, 50, 200, 800)
+    ):
 
         def happens(rng: Rng, draw=draw, truth=truth, n=n) -> bool:
             return holds(mean_estimate(draw(rng, n), seed=int(rng.integers(1 << 30))), truth)
 
-        yield Scenario(name=f"bootstrap mean, {name}, n={n}", happens=happens)
+        yield Scenario(name=f"mean, {name}, n={n}", happens=happens)
     for n, sd in ((30, 0.5), (30, 1.0), (200, 1.0)):
 
         def ratio(rng: Rng, n=n, sd=sd) -> bool:

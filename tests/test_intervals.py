@@ -115,7 +115,7 @@ def test_unanimous_interval_shrinks_like_the_rule_of_three():
 
 
 def test_mean_is_the_same_to_the_last_digit_with_the_same_seed():
-    values = np.random.default_rng(0).random(40)
+    values = np.random.default_rng(0).random(60)
     assert mean_estimate(values, seed=7) == mean_estimate(values, seed=7)
     assert mean_estimate(values, seed=7) != mean_estimate(values, seed=8)
 
@@ -160,3 +160,26 @@ def test_clustered_proportion_covers_where_groups_differ():
         latent = 0.8 * rng.normal(size=25)[groups] + rng.normal(size=200)
         hits.append(covers(proportion_estimate(latent > 0, groups=groups), 0.5))
     assert 0.93 <= np.mean(hits) <= 0.97
+
+
+@pytest.mark.parametrize("n", [10, 30])
+@pytest.mark.parametrize(
+    ("draw", "mean"),
+    [
+        (lambda rng, n: rng.normal(size=n), 0.0),
+        (lambda rng, n: rng.exponential(size=n), 1.0),
+        (lambda rng, n: -rng.exponential(size=n), -1.0),
+        (lambda rng, n: rng.beta(0.3, 0.6, n), 1 / 3),
+    ],
+)
+def test_mean_of_few_skewed_values_is_covered(draw, mean, n):
+    rng = np.random.default_rng(n)
+    estimates = [mean_estimate(draw(rng, n)) for _ in range(2000)]
+    assert 0.92 < np.mean([one.low <= mean <= one.high for one in estimates]) < 0.98
+
+
+def test_mean_of_few_values_stays_within_its_bounds():
+    estimate = mean_estimate([1.0, 1.0, 0.9, 0.2], bounds=(0.0, 1.0))
+    assert estimate.method == "t, widened for skewness"
+    assert 0.0 <= estimate.low < 0.2
+    assert estimate.high == 1.0

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
@@ -16,9 +17,12 @@ __all__ = [
     "mean_estimate",
     "proportion_estimate",
     "share_interval",
+    "skewed_interval",
     "unanimous_interval",
     "wilson_interval",
 ]
+
+_BOOTSTRAP_FROM = 50
 
 
 def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
@@ -103,6 +107,51 @@ def unanimous_interval(
     )
 
 
+def skewed_interval(
+    values: NDArray[np.float64],
+    *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of a mean of few values: Student's t, longer on the side of the long tail.
+
+    ȳ ± t s/√n, with s/√n · g (1 + 2t²) / (6√n) added to the upper end if the skewness g is positive
+    and to the lower one if it is negative [1]_. Johnson moves both ends by this; here the other end
+    stays, since g from few values errs much. With at least ten values that are not more skewed than
+    exponential ones it covers what it says; log-normal ones take a hundred.
+
+    Parameters
+    ----------
+    values
+        At least two finite values that are not all equal, shape (n,).
+    bounds
+        Least and greatest value that the mean can take.
+    level
+        Confidence level.
+
+    References
+    ----------
+    .. [1] Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations,
+       JASA 73, 536-544; with t² as in Hesterberg (2015), What teachers should know about the
+       bootstrap, American Statistician 69, skewness-adjusted t.
+
+    Examples
+    --------
+    >>> low, high = skewed_interval(np.array([1.0, 1.0, 2.0, 2.0, 3.0, 9.0]))
+    >>> round(low, 2), round(high, 2)
+    (-0.18, 8.73)
+    """
+    n, mean = len(values), float(values.mean())
+    t = t_quantile(level, n - 1.0)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    skewness = float(stats.skew(values, bias=False)) if n > 2 else 0.0
+    shift = skewness * (1.0 + 2.0 * t * t) / (6.0 * math.sqrt(n))
+    return (
+        max(mean + error * (min(shift, 0.0) - t), bounds[0]),
+        min(mean + error * (max(shift, 0.0) + t), bounds[1]),
+    )
+
+
 def proportion_estimate(
     values: ArrayLike, *, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Estimate:
@@ -159,7 +208,8 @@ def mean_estimate(
 ) -> Estimate:
     """Estimate a mean.
 
-    - Plain means: the percentile bootstrap (:func:`~evalcore.stats.bootstrap.bootstrap_interval`).
+    - Plain means: the percentile bootstrap (:func:`~evalcore.stats.bootstrap.bootstrap_interval`);
+      of fewer than 50 values :func:`skewed_interval`, as too few to resample.
     - With weights, the ratio Σwy/Σw, or with groups: ȳ ± t √V, V by
       :func:`~evalcore.stats.clustering.cluster_variance`; with finite ``bounds``,
       :func:`share_interval` on their scale.
@@ -204,8 +254,13 @@ def mean_estimate(
             low, high = unanimous_interval(value, spread.n_effective, bounds=bounds, level=level)
             method = "all equal"
         elif weights is None and labels is None:
-            low, high = bootstrap_interval(scored, level=level, seed=seed)
-            method = "percentile bootstrap"
+            small = len(scored) < _BOOTSTRAP_FROM
+            method = "t, widened for skewness" if small else "percentile bootstrap"
+            low, high = (
+                skewed_interval(scored, bounds=bounds, level=level)
+                if small
+                else bootstrap_interval(scored, level=level, seed=seed)
+            )
         else:
             low, high = _spread_interval(value, spread, bounds=bounds, level=level)
             method = "cluster-robust t" if labels is not None else "ratio estimator, t"
