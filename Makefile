@@ -24,7 +24,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 bench-ratings: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/ratings.py
+	$(BIN)/python benchmarks/ratings.py $(if $(ARENA_RANK_PYTHON),--arena-rank-python $(ARENA_RANK_PYTHON))
 
 bench-engine: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1
