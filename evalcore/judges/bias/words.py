@@ -114,13 +114,16 @@ def _favour(report: BiasReport) -> Iterator[Line]:
         )
     if report.ties is not None:
         people, difference = report.ties.people, report.ties.difference
+        told = []
+        if report.consistency.share.value < 1:
+            told.append("orders that disagree may be among them")
+        if people is not None:
+            told.append(f"by people {percent(people)}, difference {points(difference)}")
         yield Line(
             heading="Ties",
             what="share of ties",
             value=percent(report.ties.judge),
-            meaning=""
-            if people is None
-            else f"by people {percent(people)}, difference {points(difference)}",
+            meaning="; ".join(told),
         )
 
 
