@@ -83,6 +83,15 @@ def test_sides_are_balanced_within_each_item(n_main: int, n_raters: int, k: int,
         assert max(counts) - min(counts) <= 1
 
 
+@given(n_main=st.integers(2, 30), n_raters=st.integers(5, 9), seed=st.integers(0, 5))
+def test_sides_are_balanced_over_the_study_and_within_raters(n_main, n_raters, seed):
+    run = Run(make_plan(n_main, ratings_per_item=5, seed=seed), n_raters)
+    left = Counter(one.rotation for mine in run.given.values() for one in mine)
+    assert abs(left[0] - left[1]) <= 6
+    for mine in run.given.values():
+        assert abs(len(mine) - 2 * sum(one.rotation for one in mine)) <= 6
+
+
 @given(n_main=st.integers(1, 8), n_raters=st.integers(1, 9), k=st.integers(1, 5))
 def test_items_get_as_many_ratings_as_asked_or_as_there_are_raters(n_main, n_raters, k):
     tallies = Run(make_plan(n_main, ratings_per_item=k), n_raters).tallies()

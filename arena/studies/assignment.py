@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from arena.studies.items import ItemKind, StudyItem
 from evalcore.hashing import content_hash
@@ -81,8 +82,8 @@ def assign(
     least rated first, those whose prompt is new to the rater before others, then by the seed.
 
     The answers are turned the way that this item had least often, then so that the answer comes
-    first which this rater had first least often, then by the seed: each answer of an item stands
-    on each place equally often, as near as the number of ratings permits.
+    first which this rater, then the whole study, had first least often, then by the seed: each
+    answer of an item stands on each place equally often, as near as the number of ratings permits.
 
     Parameters
     ----------
@@ -123,10 +124,16 @@ def sides_of(plan: Plan, item: StudyItem, rotation: int) -> tuple[int, ...]:
     The n rotations put each answer on each place once. With more than two answers the order that is
     turned is drawn for each item, so that no answer always follows the same other one.
     """
-    order = list(range(len(item.answers)))
-    if len(order) > 2:
-        order.sort(key=lambda place: content_hash([plan.seed, item.id, "order", place]))
-    return tuple(order[rotation:] + order[:rotation])
+    order = _order(plan.seed, item.id, len(item.answers))
+    return order[rotation:] + order[:rotation]
+
+
+@lru_cache(maxsize=1 << 16)  # asked for every rating of a study each time an item is given out
+def _order(seed: int, item_id: str, n_answers: int) -> tuple[int, ...]:
+    order = range(n_answers)
+    if n_answers <= 2:
+        return tuple(order)
+    return tuple(sorted(order, key=lambda place: content_hash([seed, item_id, "order", place])))
 
 
 def planned(plan: Plan, *, rater: str) -> int:
@@ -185,15 +192,17 @@ def _rotation(
     plan: Plan, item: StudyItem, history: RaterHistory, tallies: Mapping[str, Tally]
 ) -> int:
     of_item = tallies.get(item.id, _FIRST_TALLY).by_rotation
-    items = {item.id: item for item in plan.items}
-    of_rater = Counter(
-        sides_of(plan, items[shown], rotation)[0] for shown, rotation in history.shown.items()
-    )
-    return min(
-        range(len(item.answers)),
-        key=lambda rotation: (
-            of_item.get(rotation, 0),
-            of_rater[sides_of(plan, item, rotation)[0]],
-            content_hash([plan.seed, history.rater, item.id, rotation]),
-        ),
-    )
+    of_rater: Counter[int] = Counter()
+    of_study: Counter[int] = Counter()
+    for other in plan.items:
+        if other.id in history.shown:
+            of_rater[sides_of(plan, other, history.shown[other.id])[0]] += 1
+        for rotation, n in tallies.get(other.id, _FIRST_TALLY).by_rotation.items():
+            of_study[sides_of(plan, other, rotation)[0]] += n
+
+    def use(rotation: int) -> tuple[int, int, int, str]:
+        first = sides_of(plan, item, rotation)[0]
+        drawn = content_hash([plan.seed, history.rater, item.id, rotation])
+        return of_item.get(rotation, 0), of_rater[first], of_study[first], drawn
+
+    return min(range(len(item.answers)), key=use)

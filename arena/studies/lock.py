@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -131,22 +129,21 @@ def _end_battles(connection: Connection, name: str, at_ms: int) -> None:
 
 def _write(folder: Path, report: StudyReport, recorded: Iterable[RecordedVote]) -> str:
     """Write all files, then the folder at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        draft.chmod(0o755)
-        for name, text in _files(report, list(recorded)).items():
-            (draft / name).write_text(text, encoding="utf-8")
-        files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
-        manifest = {"format": _FORMAT, "study_hash": report.study.study_hash, "files": files}
-        text = to_json(manifest, indent=2) + "\n"
-        (draft / MANIFEST).write_text(text, encoding="utf-8")
-        draft.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            draft = Path(scratch) / folder.name
+            draft.mkdir()
+            for name, text in _files(report, list(recorded)).items():
+                (draft / name).write_text(text, encoding="utf-8")
+            files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
+            manifest = {"format": _FORMAT, "study_hash": report.study.study_hash, "files": files}
+            (draft / MANIFEST).write_text(to_json(manifest, indent=2) + "\n", encoding="utf-8")
+            export_hash = file_sha256(draft / MANIFEST)
+            draft.rename(folder)
     except OSError as error:
         raise InputError(f"export {folder} can't be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return export_hash
 
 
 def _files(report: StudyReport, recorded: list[RecordedVote]) -> dict[str, str]:
