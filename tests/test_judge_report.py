@@ -63,6 +63,24 @@ def test_humans_and_judge_are_fused(reused):
     assert sum(narrower) >= 12
 
 
+def test_alpaca_eval_favours_the_second_place_and_flags_the_null_model(
+    shared_data, tmp_path, parity
+):
+    """Biases are those that six models show: NullModel's answers say nothing of taste."""
+    file = shared_data / "alpaca_eval/ae2_full_rows.parquet"
+    assert parity("judge", "--reuse-from", "alpaca_eval", file, "-w", tmp_path)[0] == 0
+    code, out, _ = parity("judge", "report", "-w", tmp_path, "--json")
+    (report,) = json.loads(out)["judges"]
+    assert code == 0
+    assert report["n_verdicts"] == 5635
+    assert report["position"]["n"] == 6 * 805 - 11
+    assert -0.06 < report["position"]["value"] < report["position"]["high"] < 0
+    assert report["longer_wins"]["judge"]["low"] > 0.8
+    assert any("NullModel is flagged" in warning for warning in report["warnings"])
+    lengths = {row["model"]: row["at_equal_length"]["value"] for row in report["contests"]}
+    assert lengths["gpt-3.5-turbo-0301"] > 0.25
+
+
 def test_report_in_words_warns_of_one_order(reused, parity):
     code, out, err = parity("judge", "report", "-w", reused, "-j", "gpt-4-0328")
     assert code == 0

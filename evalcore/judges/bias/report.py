@@ -70,6 +70,9 @@ class BiasReport:
 def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
     """Estimate a judge's biases, its agreement with people, and what both say together.
 
+    Biases are estimated without the models that are flagged: their answers work on the judge, and
+    say nothing of its taste.
+
     Parameters
     ----------
     evidence
@@ -82,8 +85,9 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
     BiasReport
         What the evidence does not determine is nan or None, and ``warnings`` says why.
     """
-    pairs = evidence.pairs
+    every = evidence.pairs
     checks = evidence.check()
+    pairs = _without_flagged(every, checks)
     found = calibration(pairs, level=level)
     votes = _votes(evidence)
     labels = None if votes is None else Labels.from_votes(votes)
@@ -91,8 +95,8 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
     return BiasReport(
         judge=evidence.judge,
         prompt_versions=tuple(sorted({item.prompt_version for item in evidence.verdicts} - {""})),
-        n_verdicts=len(pairs),
-        n_unscored=int(np.sum(~pairs.scored)),
+        n_verdicts=len(every),
+        n_unscored=int(np.sum(~every.scored)),
         n_votes=len(evidence.votes),
         cost_usd=_cost(evidence),
         position=position_bias(pairs, level=level),
@@ -108,11 +112,16 @@ def bias_report(evidence: Evidence, *, level: float = 0.95) -> BiasReport:
         ),
         calibration=found,
         contests=tuple(
-            judged_contests(pairs, votes if evidence.votes else None, found, level=level)
+            judged_contests(every, votes if evidence.votes else None, found, level=level)
         ),
         answer_checks=checks,
-        warnings=tuple(_warnings(evidence, pairs, checks)),
+        warnings=tuple(_warnings(evidence, every, checks)),
     )
+
+
+def _without_flagged(pairs: JudgedPairs, checks: Mapping[str, AnswerCheck]) -> JudgedPairs:
+    flagged = np.array([name in checks and checks[name].is_flagged for name in pairs.models], bool)
+    return pairs.take(~(flagged[pairs.a] | flagged[pairs.b])) if flagged.any() else pairs
 
 
 def _votes(evidence: Evidence) -> Votes | None:
