@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ Unit = tuple[str, ...]
 
 _LEAST_VOTES = 10
 _LEAST_GOLD = 3
+_LEAST_OTHERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,10 @@ def check_raters(
     - *gold*: too few known items are right.
     - *agreement*: on the rater's units fewer others agree with the rater than with each other
       (one-sided t-test of the differences over units).
-    - *double*: two raters give the same labels more often than raters of those units do (binomial
-      test with the units' mean agreement, which is no less dispersed than units that differ [1]_).
+    - *double*: two raters say the same where others say something else, more often than by chance
+      (Angoff's idea of equal wrong answers [1]_: that two careful raters agree on what everybody
+      sees proves nothing; binomial test with the units' mean, which is no less dispersed than
+      units that differ [2]_).
     - *share*: one rater cast a large part of all votes.
 
     The tests are corrected for the number of raters, or of pairs, looked at (Bonferroni).
@@ -133,7 +136,9 @@ def check_raters(
 
     References
     ----------
-    .. [1] Hoeffding (1956), On the distribution of the number of successes in independent trials,
+    .. [1] Angoff (1974), The development of statistical indices for detecting cheaters, JASA 69,
+       44-49.
+    .. [2] Hoeffding (1956), On the distribution of the number of successes in independent trials,
        Annals of Mathematical Statistics 27, 713-721.
     """
     rules = rules or QualityRules()
@@ -274,25 +279,51 @@ def _disagreeing(labels: Labels, rules: QualityRules) -> Iterator[tuple[str, Fla
 
 
 def _doubles(labels: Labels, rules: QualityRules) -> Iterator[tuple[str, Flag]]:
-    shared: Counter[tuple[str, str]] = Counter()
+    """Look at the units on which either rater of a pair says what the others mostly don't say."""
+    met: Counter[tuple[str, str]] = Counter()
     same: Counter[tuple[str, str]] = Counter()
     expected: dict[tuple[str, str], float] = defaultdict(float)
     for raters, given in _by_unit(labels):
-        agreeing = sum(count * (count - 1) for count in Counter(given).values())
-        chance = agreeing / max(len(given) * (len(given) - 1), 1)
+        counts = Counter(given)
+        chance = {
+            pair: _same_by_chance(counts, *pair)
+            for pair in combinations_with_replacement(counts, 2)
+            if counts[pair[0]] > (pair[0] == pair[1])
+        }
         for (one, first), (other, second) in combinations(zip(raters, given, strict=True), 2):
-            pair = (one, other) if one < other else (other, one)
-            shared[pair] += 1
-            same[pair] += first == second
-            expected[pair] += chance
-    looked_at = [pair for pair, n in shared.items() if n >= _LEAST_VOTES]
+            by_chance = chance.get((first, second), chance.get((second, first)))
+            if by_chance is not None:
+                pair = (one, other) if one < other else (other, one)
+                met[pair] += 1
+                same[pair] += first == second
+                expected[pair] += by_chance
+    looked_at = [pair for pair, n in met.items() if n >= _LEAST_VOTES]
     for pair in looked_at:
-        n = shared[pair]
-        p_value = float(stats.binom.sf(same[pair] - 1, n, min(expected[pair] / n, 1.0)))
+        n = met[pair]
+        p_value = float(stats.binom.sf(same[pair] - 1, n, expected[pair] / n))
         if p_value * len(looked_at) < rules.alpha:
             for rater, other in (pair, pair[::-1]):
-                words = f"{same[pair]} of {n} shared labels are the same (p = {p_value:.1g})"
-                yield rater, Flag(check="double", words=words, other=other)
+                words = f"{same[pair]} of {n} labels that others don't share are the same"
+                flag = Flag(check="double", words=f"{words} (p = {p_value:.1g})", other=other)
+                yield rater, flag
+
+
+def _same_by_chance(counts: Counter[str], first: str, second: str) -> float | None:
+    """Probability that two labels are the same, given that not both are the others' commonest.
+
+    Σ p_l² over the labels that are not commonest among the others, divided by 1 − p_c², where p are
+    the others' shares with one label of each kind added and c the commonest. None if both are.
+    """
+    others = counts - Counter([first, second])
+    if others.total() < _LEAST_OTHERS:
+        return None
+    commonest = max(others, key=lambda label: (others[label], label))
+    if first == second == commonest:
+        return None
+    total = others.total() + len(counts)
+    shares = {label: (others[label] + 1) / total for label in counts}
+    rare = sum(share**2 for label, share in shares.items() if label != commonest)
+    return rare / (1.0 - shares[commonest] ** 2)
 
 
 def _by_unit(labels: Labels) -> Iterator[tuple[list[str], list[str]]]:
