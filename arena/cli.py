@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +15,7 @@ from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print
 from evalcore.errors import InputError
 
 if TYPE_CHECKING:
+    from arena.live.opening import Live
     from arena.live.settings import LiveSettings
     from evalcore.records import Example
 
@@ -65,7 +70,6 @@ def arena(
     from arena.serving import Address, serve
     from arena.settings import ArenaSettings, load_secret
     from evalcore.store import open_store
-    from runners import open_together
     from runners.commandline import resolved_models
 
     strings, examples = _models(model or [], demo), _prompts(prompts or [], demo)
@@ -73,16 +77,53 @@ def arena(
     moderator = None if moderation is None else open_moderator(moderation)
     specs = resolved_models(strings)
     settings = ArenaSettings(secret=load_secret(workspace))
-    with open_store(workspace, store) as opened, open_together(specs) as groups:
-        drawing = Drawing(policy=policy, top_k=top_k, prompts=examples)
-        live = open_live(groups, drawing, settings=limits, moderator=moderator)
-        with live_arena(opened, live, settings=settings) as running:
-            app = create_app(running, mount=page_of(running, live.maker.drafts))
-            serve(
-                app,
-                Address(host=host, port=port),
-                ready=lambda link: _announce(link, browser=browser, as_json=as_json),
-            )
+    drawing = Drawing(policy=policy, top_k=top_k, prompts=examples)
+    live = open_live(specs, drawing, settings=limits, moderator=moderator)
+    with (
+        open_store(workspace, store) as opened,
+        _models_behind(live) as load,
+        live_arena(opened, live, settings=settings) as running,
+    ):
+
+        def ready(link: str) -> None:
+            load()
+            _announce(link, browser=browser, as_json=as_json)
+
+        app = create_app(running, mount=page_of(running, live.maker.drafts))
+        serve(app, Address(host=host, port=port), ready=ready)
+
+
+@contextmanager
+def _models_behind(live: Live) -> Iterator[Callable[[], None]]:
+    """Yield what begins to load the models, in a thread, so that the page is there before them.
+
+    An error ends the service, and is raised here.
+    """
+    from runners import open_together
+
+    begins, ends, errors = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begins.wait()
+        try:
+            if not ends.is_set():
+                with open_together(live.models) as groups:
+                    live.connect(groups)
+                    ends.wait()
+        except Exception as error:
+            errors.append(error)
+            signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=work, name="arena-models", daemon=True)
+    thread.start()
+    try:
+        yield begins.set
+    finally:
+        ends.set()
+        begins.set()
+        thread.join()
+        if errors:
+            raise errors[0]
 
 
 def _models(strings: list[str], demo: bool) -> list[str]:

@@ -118,8 +118,10 @@ def make_place(tmp_path):
         @contextmanager
         def opened(groups, drawing, settings, moderator):
             with open_store(tmp_path) as store:
-                live = open_live(groups, drawing, settings=settings, moderator=moderator)
+                specs = [runner.spec for group in groups for runner in group]
+                live = open_live(specs, drawing, settings=settings, moderator=moderator)
                 with live_arena(store, live, settings=SECRET) as arena:
+                    live.connect(groups)
                     yield Place(arena, live, store)
 
         def make(*groups, settings=SETTINGS, moderator=None, **drawing) -> Place:
@@ -348,17 +350,20 @@ def test_skipping_lets_the_models_go(make_place):
 
 
 def test_battle_of_a_process_that_died_is_answered_by_the_next_one(tmp_path, talkers):
-    rater = Rater(id="r" * 32)
+    rater, specs = Rater(id="r" * 32), [group[0].spec for group in talkers]
     with open_store(tmp_path) as store:
         # The maker of the first process never starts, as if it had been killed.
-        live = open_live(talkers, Drawing(), settings=SETTINGS)
+        live = open_live(specs, Drawing(), settings=SETTINGS)
+        live.connect(talkers)
         with closing(Arena(store, live.source, settings=SECRET, maker=live.maker)) as arena:
             before = asyncio.run(arena.next(rater, prompt="Hello?"))
         live.maker.close()
-        live = open_live(talkers, Drawing(), settings=SETTINGS)
+        live = open_live(specs, Drawing(), settings=SETTINGS)
         with live_arena(store, live, settings=SECRET) as arena:
             place = Place(arena, live, store)
-            after = place.follow(asyncio.run(arena.next(rater)))
+            resumed = asyncio.run(arena.next(rater))
+            live.connect(talkers)
+            after = place.follow(resumed)
     assert (after.battle_id, after.status) == (before.battle_id, BattleStatus.READY)
 
 
@@ -443,9 +448,35 @@ def test_outage_of_moderation_lets_the_prompt_in_and_marks_the_battle(make_place
     assert place.live.maker.load().n_unmoderated == 3
 
 
+def test_battle_of_a_model_that_is_gone_for_good_ends(tmp_path, talkers):
+    specs = [group[0].spec for group in talkers]
+    others = [[Scripted(name, says("Hello."))] for name in ("gamma", "delta")]
+    with open_store(tmp_path) as store:
+        live = open_live(specs, Drawing(), settings=SETTINGS)
+        live.connect(talkers)
+        with closing(Arena(store, live.source, settings=SECRET, maker=live.maker)) as arena:
+            asyncio.run(arena.next(Rater(id="r" * 32), prompt="Hello?"))
+        live.maker.close()
+        live = open_live([g[0].spec for g in others], Drawing(), settings=SETTINGS)
+        with live_arena(store, live, settings=SECRET) as arena:
+            live.connect(others)
+            place = Place(arena, live, store)
+            assert place.follow(place.open()).status is BattleStatus.VOID
+            assert place.follow(place.open()).status is BattleStatus.READY
+
+
+def test_visitors_wait_until_the_models_run(tmp_path, talkers):
+    live = open_live([g[0].spec for g in talkers], Drawing(), settings=SETTINGS)
+    with open_store(tmp_path) as store, live_arena(store, live, settings=SECRET) as arena:
+        place = Place(arena, live, store)
+        assert isinstance(place.open(), Waiting)
+        live.connect(talkers)
+        assert place.follow(place.open()).status is BattleStatus.READY
+
+
 def test_fewer_than_two_models_are_refused(talkers):
     with pytest.raises(InputError, match="at least two models; got 1"):
-        open_live(talkers[:1], Drawing(), settings=SETTINGS)
+        open_live([talkers[0][0].spec], Drawing(), settings=SETTINGS)
 
 
 def test_tiny_family_answers_several_visitors_at_once(make_place):

@@ -139,7 +139,8 @@ def test_base_that_hangs_is_not_drawn_until_it_moves_again():
 
     stuck.stream_together = stream_together
     lanes = make_lanes([[stuck], [free]])
-    health = Health(lanes, patience_s=0.05)
+    health = Health(patience_s=0.05)
+    health.watch(lanes)
     models = [stuck.spec.fingerprint, free.spec.fingerprint]
     assert health.available(models) == models
     one = ask(stuck, "?")
@@ -216,7 +217,8 @@ def test_model_rests_longer_the_more_often_it_fails_in_a_row(n_failures, rest_s)
     now = [1000.0]
     runner = fake("a")
     lanes = make_lanes([[runner]])
-    health = Health(lanes, patience_s=1.0, clock=lambda: now[0])
+    health = Health(patience_s=1.0, clock=lambda: now[0])
+    health.watch(lanes)
     model = runner.spec.fingerprint
     health.failed(model)
     assert health.available([model])

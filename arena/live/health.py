@@ -23,27 +23,23 @@ class Health:
 
     Parameters
     ----------
-    lanes
-        By model.
     patience_s
         A lane that has stood still for so long is waited for no longer.
     clock
         Seconds.
     """
 
-    def __init__(
-        self,
-        lanes: Mapping[str, Lane],
-        *,
-        patience_s: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._lanes = lanes
+    def __init__(self, *, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lanes: Mapping[str, Lane] = {}
         self._patience_s = patience_s
         self._clock = clock
         self._failures: dict[str, int] = {}
         self._rests_until_s: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def watch(self, lanes: Mapping[str, Lane]) -> None:
+        """Take that models run now, by fingerprint; without a lane none can be drawn."""
+        self._lanes = lanes
 
     def answered(self, model: str) -> None:
         """Note that a model gave an answer."""
@@ -66,6 +62,7 @@ class Health:
             return [
                 model
                 for model in models
-                if self._rests_until_s.get(model, 0.0) <= now_s
+                if model in self._lanes
+                and self._rests_until_s.get(model, 0.0) <= now_s
                 and self._lanes[model].stalled_s() < self._patience_s
             ]

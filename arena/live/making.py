@@ -68,8 +68,6 @@ class LiveMaker:
 
     Parameters
     ----------
-    lanes
-        Where each model runs; closed with the maker.
     masker
         What answers go through.
     settings
@@ -82,14 +80,14 @@ class LiveMaker:
 
     def __init__(
         self,
-        lanes: Mapping[str, Lane],
-        *,
         masker: Masker,
+        *,
         settings: LiveSettings,
         admission: Admission,
         health: Health,
     ) -> None:
-        self._lanes = lanes
+        self._lanes: Mapping[str, Lane] = {}
+        self._is_connected = threading.Event()
         self._masker = masker
         self._settings = settings
         self._admission = admission
@@ -114,9 +112,16 @@ class LiveMaker:
             thread.start()
             self._threads.append(thread)
 
+    def connect(self, lanes: Mapping[str, Lane]) -> None:
+        """Take the lanes that models run in; they are closed with the maker."""
+        self._lanes = lanes
+        self._health.watch(lanes)
+        self._is_connected.set()
+
     def close(self) -> None:
         """Stop. Battles under way stay as they are, to be begun again when they are resumed."""
         self._closing.set()
+        self._is_connected.set()
         self._queue.close()
         for session in list(self._sessions.values()):
             session.abandon()
@@ -184,6 +189,7 @@ class LiveMaker:
     # its threads
 
     def _serve(self, desk: Desk) -> None:
+        self._is_connected.wait()
         while (task := self._queue.take()) is not None:
             battle, turn = task
             try:

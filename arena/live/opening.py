@@ -29,24 +29,35 @@ __all__ = ["Live", "live_arena", "open_live"]
 class Live:
     """What an arena with live battles is made of."""
 
-    models: tuple[ModelSpec, ...]
+    models: Sequence[ModelSpec]
     source: LiveSource
     maker: LiveMaker
 
+    def connect(self, groups: Sequence[Sequence[Runner]]) -> None:
+        """Let running models answer; until then visitors are asked to wait.
+
+        Parameters
+        ----------
+        groups
+            Runners of all models; those of one group share a base, as ``runners.open_together``
+            yields them.
+        """
+        self.maker.connect(make_lanes(groups))
+
 
 def open_live(
-    groups: Sequence[Sequence[Runner]],
+    models: Sequence[ModelSpec],
     drawing: Drawing,
     *,
     settings: LiveSettings,
     moderator: Moderator | None = None,
 ) -> Live:
-    """Make source and maker.
+    """Make source and maker; the models need not run yet.
 
     Parameters
     ----------
-    groups
-        Running models; those of one group share a base, as ``runners.open_together`` yields them.
+    models
+        Resolved, at least two.
     drawing
         How pairs and prompts are drawn.
     settings
@@ -59,19 +70,12 @@ def open_live(
     InputError
         For fewer than two models, or an unknown policy.
     """
-    models = tuple(runner.spec for group in groups for runner in group)
     if len(models) < 2:
         raise InputError(f"live battles need at least two models; got {len(models)}")
-    lanes = make_lanes(groups)
     admission = Admission(moderator, most_characters=settings.most_prompt_characters)
-    health = Health(lanes, patience_s=settings.silence_s)
-    maker = LiveMaker(
-        lanes,
-        masker=Masker([name for spec in models for name in names_of(spec)]),
-        settings=settings,
-        admission=admission,
-        health=health,
-    )
+    health = Health(patience_s=settings.silence_s)
+    masker = Masker([name for spec in models for name in names_of(spec)])
+    maker = LiveMaker(masker, settings=settings, admission=admission, health=health)
     source = LiveSource(models, drawing, health=health, admission=admission, abandon=maker.abandon)
     return Live(models, source, maker)
 

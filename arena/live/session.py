@@ -72,11 +72,14 @@ class Session:
         return self._turns[-1].number
 
     def ask(self, lanes: Mapping[str, Lane]) -> None:
-        """Ask all models, each in its lane."""
+        """Ask all models, each in its lane; one that has none, as after a restart, has failed."""
         models = self._battle.shown_models
         for position, (model, stream) in enumerate(zip(models, self.streams, strict=True)):
-            ask = Ask(model=model, request=self._request(position), stream=stream)
-            lanes[model].submit(ask)
+            if model in lanes:
+                ask = Ask(model=model, request=self._request(position), stream=stream)
+                lanes[model].submit(ask)
+            else:
+                stream.fail(Failure(kind="error", message="the model is not served any more"))
 
     def wait(self) -> Outcome:
         """Wait until all have answered, or one has failed or taken too long; want no more then."""
