@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import arena.cli
+import arena.export.cli
+import arena.studies.cli
 import evalcore.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
     "plan": evalcore.stats.cli.plan,
+    "export": arena.export.cli.export,
     "tasks": evalcore.cli.tasks,
     "models": runners.cli.models,
     "doctor": runners.cli.doctor,
@@ -40,6 +43,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {
     "judge": (evalcore.judges.cli.judge, {"report": evalcore.judges.bias.cli.report}),
+    "study": (
+        arena.studies.cli.study,
+        {
+            "links": arena.studies.cli.links,
+            "report": arena.studies.cli.report,
+            "lock": arena.studies.cli.lock,
+            "verify": arena.studies.cli.verify,
+        },
+    ),
 }
 """Commands that do something by themselves and have others below them."""
 
