@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +18,10 @@ from evalcore.errors import InputError
 if TYPE_CHECKING:
     from arena.live.opening import Live
     from arena.live.settings import LiveSettings
+    from arena.serving import Address
+    from arena.settings import ArenaSettings
     from evalcore.records import Example
+    from evalcore.store import Store
 
 __all__ = ["arena"]
 
@@ -31,6 +35,14 @@ def arena(
             metavar="MODEL",
             help="Model string, such as zoo:tiny or hf:DIR+lora:DIR*0.5; at least two.",
         ),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option("--study", metavar="FILE", help="Serve a study instead of live battles."),
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option("--users", metavar="FILE", help="Accounts of raters and administrators."),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="The bundled tiny family, with prompts of its own.")
@@ -62,6 +74,7 @@ def arena(
     as_json: JsonOption = False,
 ) -> None:
     """Serve the blind voting page: visitors ask, two models answer, names come after the vote."""
+    from arena.admin.pages import with_admin
     from arena.live.moderation import open_moderator
     from arena.live.opening import live_arena, open_live
     from arena.live.source import Drawing
@@ -72,11 +85,19 @@ def arena(
     from evalcore.store import open_store
     from runners.commandline import resolved_models
 
+    settings = ArenaSettings(secret=load_secret(workspace), users_file=users)
+    address = Address(host=host, port=port)
+    announce = partial(_announce, browser=browser, as_json=as_json)
+    if study is not None:
+        if demo or model or prompts:
+            raise InputError("--study brings its models and prompts: leave out -m, -p and --demo")
+        with open_store(workspace, store) as opened:
+            _serve_study(opened, study, settings=settings, address=address, announce=announce)
+        return
     strings, examples = _models(model or [], demo), _prompts(prompts or [], demo)
     limits = _limits(demo, max_new_tokens, temperature)
     moderator = None if moderation is None else open_moderator(moderation)
     specs = resolved_models(strings)
-    settings = ArenaSettings(secret=load_secret(workspace))
     drawing = Drawing(policy=policy, top_k=top_k, prompts=examples)
     live = open_live(specs, drawing, settings=limits, moderator=moderator)
     with (
@@ -87,10 +108,31 @@ def arena(
 
         def ready(link: str) -> None:
             load()
-            _announce(link, browser=browser, as_json=as_json)
+            announce(link)
 
-        app = create_app(running, mount=page_of(running, live.maker.drafts))
-        serve(app, Address(host=host, port=port), ready=ready)
+        page = page_of(running, live.maker.drafts)
+        app = create_app(running, mount=with_admin(running, opened, page))
+        serve(app, address, ready=ready)
+
+
+def _serve_study(
+    store: Store,
+    path: Path,
+    *,
+    settings: ArenaSettings,
+    address: Address,
+    announce: Callable[[str], None],
+) -> None:
+    from arena.admin.pages import with_admin
+    from arena.page.layout import page_of
+    from arena.service import create_app
+    from arena.serving import serve
+    from arena.studies.opening import answers_shown, study_arena
+
+    with study_arena(store, path, settings=settings) as (running, definition):
+        page = page_of(running, n_answers=answers_shown(definition))
+        app = create_app(running, mount=with_admin(running, store, page))
+        serve(app, address, ready=announce)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from arena.refusals import Refused
 from evalcore.errors import InputError
 from evalcore.store import Store
 
-__all__ = ["mount_admin"]
+__all__ = ["mount_admin", "with_admin"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -68,6 +68,18 @@ def mount_admin(app: FastAPI, arena: Arena, store: Store) -> None:
     for path, handler in posts.items():
         guarded = handler if path == "/login" else pages.for_admins(handler)
         app.router.routes.append(Route(f"/admin{path}", pages.said(guarded), methods=["POST"]))
+
+
+def with_admin(
+    arena: Arena, store: Store, page: Callable[[FastAPI], None]
+) -> Callable[[FastAPI], None]:
+    """Return what puts these pages and then the raters' page, which takes every path, into an app."""
+
+    def mount(app: FastAPI) -> None:
+        mount_admin(app, arena, store)
+        page(app)
+
+    return mount
 
 
 class _Pages:
