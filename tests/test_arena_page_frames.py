@@ -9,7 +9,7 @@ from arena.page.pacing import Pacing
 from arena.records import Answer, BattleStatus, BattleView, Form, Turn
 from evalcore.records import Message
 
-FAST = Pacing(tick_s=0.001, head_start=2, reserve_s=0.0, fastest=5000.0)
+FAST = Pacing(tick_s=0.001, head_start=2, head_start_s=0.0, reserve_s=0.0, fastest=5000.0)
 TEXTS = ("left *one*" * 20, "right")
 
 
@@ -46,8 +46,10 @@ def test_stored_answers_are_one_complete_frame():
     assert "<em>one</em>" in frame.answers[0]
 
 
-def test_without_a_battle_there_is_nothing_to_draw():
-    assert watch(None) == []
+def test_without_a_battle_the_frame_says_so_and_is_new_each_time():
+    (first,), (second,) = watch(None), watch(None)
+    assert all("ended" in html for html in first.answers)
+    assert first != second
 
 
 def test_answers_grow_together_and_end_complete():
@@ -70,12 +72,12 @@ def test_answers_of_another_process_arrive_paced_all_the_same():
 
 def test_a_battle_that_fails_is_drawn_as_ended_on_both_sides():
     frame = watch(battle(BattleStatus.CREATED), battle(BattleStatus.VOID))[-1]
-    assert [html.count("ended-b") for html in frame.answers] == [1, 1]
+    assert [html.count("ended") for html in frame.answers] == [1, 1]
 
 
 def test_another_battle_in_its_place_ends_the_frames():
     other = replace(READY, battle_id="c")
-    assert "ended-b" in watch(battle(BattleStatus.CREATED), other)[-1].answers[0]
+    assert "ended" in watch(battle(BattleStatus.CREATED), other)[-1].answers[0]
 
 
 def test_both_answers_empty_says_so():

@@ -70,6 +70,15 @@ def test_nothing_is_shown_before_the_slower_one_has_its_head_start():
         assert pacer.advance(now_s, [fast, slow]) == 0
 
 
+def test_waiting_for_a_first_word_does_not_slow_the_page_down():
+    def late(now_s: float) -> Written:
+        n = min(max(int((now_s - 30.0) * 100), 0), 500)
+        return Written(n_characters=n, is_complete=n == 500)
+
+    n_ticks = sum(position > 0 for position in show(late, late))
+    assert n_ticks * PACING.tick_s < 8.0
+
+
 def test_stored_answers_are_shown_at_the_fastest_pace():
     pacer, done = Pacer(PACING), Written(n_characters=100, is_complete=True)
     assert pacer.advance(0.0, [done, done]) == 0

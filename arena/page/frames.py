@@ -62,7 +62,7 @@ async def frames(
     A battle that is complete at the first look is one frame: stored answers have no rhythm to
     hide. Any other is shown at the pace of its slowest answer, whether it is written in this
     process or arrives whole from another one. Only the last frame is marked, as complete or as
-    ended without its answers. There are no frames without a battle.
+    ended without its answers, which is also what is drawn without a battle.
 
     Parameters
     ----------
@@ -77,12 +77,15 @@ async def frames(
     """
     pacing = pacing or Pacing()
     view = await look()
-    if view is not None and view.status not in _UNWRITTEN:
+    if view is None:
+        yield _ended_frame(n_answers)
+        return
+    if view.status not in _UNWRITTEN:
         yield _complete_frame(view)
         return
     pacer, growing = Pacer(pacing), [GrowingMarkdown() for _ in range(n_answers)]
     shown, drawn_s, n_drawn = -1, 0.0, 0
-    while view is not None:
+    while True:
         now_s, written = time.monotonic(), drafts(view.battle_id) or _stored(view)
         progress = [Written(n_characters=len(d.text), is_complete=d.is_complete) for d in written]
         position = pacer.advance(now_s, progress) if written else 0
@@ -98,7 +101,7 @@ async def frames(
         if view.status in _UNWRITTEN and all(draft.is_complete for draft in written):
             latest = await look()
             if latest is None or latest.battle_id != view.battle_id or latest.status in _ENDED:
-                yield _frame(view, [""] * n_answers, mark=f"ended-{view.battle_id}")
+                yield _ended_frame(n_answers)
                 return
             view = latest
 
@@ -112,6 +115,12 @@ def _complete_frame(view: BattleView) -> Frame:
     texts = [answer.text for answer in view.turns[-1].answers]
     answers = [render_markdown(text) or _EMPTY_ANSWER for text in texts]
     return _frame(view, answers, mark=f"complete-{view.battle_id}-{len(view.turns)}")
+
+
+def _ended_frame(n_answers: int) -> Frame:
+    """Return a frame that differs from all others, so that the browser notices it."""
+    vessel = _vessel("", mark=f"ended at-{time.monotonic_ns()}")
+    return Frame(conversation=vessel, answers=(vessel,) * n_answers)
 
 
 def _frame(view: BattleView, answers: Sequence[str], *, mark: str) -> Frame:

@@ -8,6 +8,8 @@ cookies name, so that a reload, another tab or another replica shows the same.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +58,8 @@ def build_page(
     pacing
         Settings of the clock by which growing answers are shown.
     """
+    # Else Gradio sums up all its events in a pandas table after each one, for a route closed here.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(sys.maxsize))
     with gr.Blocks(title="Parity", analytics_enabled=False, fill_width=True) as page:
         conversation = _text("conversation")
         with gr.Row(elem_id="answers", equal_height=False):

@@ -9,12 +9,14 @@ export class Scales {
   constructor(columns) {
     this.columns = columns;
     this.scales = {};
+    this.allowsTie = true;
   }
 
   /** Draw a form's questions; `listener` hears of every answer to one. */
   draw(form, questions, listener) {
     this.clear();
     this.scales = { ...form.scales };
+    this.allowsTie = form.allows_tie;
     if (form.kind === "ranking") this.scales = { rank: [1, this.columns.length], ...this.scales };
     if (Object.keys(this.scales).length === 0) return;
     for (const [position, column] of this.columns.entries()) {
@@ -33,7 +35,7 @@ export class Scales {
     for (const column of this.columns) column.querySelector(".scales")?.remove();
   }
 
-  /** Return each question's values by position; null until all are answered. */
+  /** Return each question's values by position; null until all are answered as they may be. */
   values() {
     const values = {};
     for (const name of Object.keys(this.scales)) {
@@ -43,7 +45,8 @@ export class Scales {
       });
       if (values[name].includes(null)) return null;
     }
-    return values;
+    const hasTie = values.rank && new Set(values.rank).size < values.rank.length;
+    return hasTie && !this.allowsTie ? null : values;
   }
 
   lock(isLocked) {

@@ -40,7 +40,8 @@ class Page {
     for (const button of document.querySelectorAll("#choices button")) button.disabled = !isReady;
     byId("submit").disabled = !isReady || this.scales.values() === null;
     byId("after").hidden = !["recorded", "revealed", "lost"].includes(phase);
-    byId("composer").hidden = !(phase === "asking" || (isReady && this.isLive));
+    const isAsked = phase === "asking" || (this.isLive && (isReady || phase === "revealed"));
+    byId("composer").hidden = !isAsked;
     for (const id of ["skip", "more"]) byId(id).hidden = !["ready", "streaming"].includes(phase);
   }
 
@@ -126,7 +127,7 @@ class Page {
 
   /** Begin a battle with a prompt, or go on with one; a prompt that is refused is given back. */
   async send(prompt) {
-    const isFirst = this.phase === "asking";
+    const isFirst = this.phase !== "ready";
     const path = isFirst ? "battle" : "turn";
     const body = isFirst ? { prompt } : { token: this.battle.token, prompt };
     const answer = await this.attempt(() => post(path, body));
@@ -143,11 +144,20 @@ class Page {
     this.enter("streaming");
     window.scrollTo({ top: 0 });
     this.followQueue(battle);
-    const isComplete = await this.stage.show(battle, () => post("battle"));
+    const isComplete = await this.stage.show(battle, () => this.resume());
     if (this.battle !== battle) return;
     if (!isComplete) this.lost();
     else if (battle.receipt) this.recorded(battle.receipt);
     else this.ready();
+  }
+
+  /** Tell the service that somebody waits for this battle; what it says is drawn, not read. */
+  async resume() {
+    try {
+      await post("view", { token: this.battle.token });
+    } catch (refusal) {
+      if (!(refusal instanceof Refusal)) throw refusal;
+    }
   }
 
   /** Say the battle's place in the queue until it is being answered. */
@@ -286,6 +296,7 @@ class Page {
     byId("note").textContent = note ?? "";
     if (names.length === 2) this.say("revealed", { left: names[0], right: names[1] });
     else this.say("revealed_all");
+    setText(byId("composer-title"), "your_prompt");
     this.offerNext();
     byId("mistake").hidden = false;
   }

@@ -33,7 +33,8 @@ export class Stage {
     this.row.setAttribute("aria-busy", "true");
     const complete = `.complete-${battle.battle_id}-${battle.turns.length}`;
     const isOver = () => this.columns.every((column) => column.querySelector(complete));
-    const isLost = () => this.row.querySelector(`.ended-${battle.battle_id}`) !== null;
+    const stale = this.row.querySelector(".ended")?.className;
+    const isLost = () => ![undefined, stale].includes(this.row.querySelector(".ended")?.className);
     await this.drawn(() => isOver() || isLost(), resume);
     this.row.setAttribute("aria-busy", "false");
     return isOver();
