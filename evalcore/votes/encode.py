@@ -199,4 +199,4 @@ def _winner_codes(labels: Any) -> NDArray[np.uint8]:
 
 
 def _series(values: Any) -> pd.Series[Any]:
-    return pd.Series(values) if isinstance(values, np.ndarray) else values.to_pandas()
+    return pd.Series(values, copy=False) if isinstance(values, np.ndarray) else values.to_pandas()
