@@ -109,10 +109,14 @@ def test_max_usd_stops_before_it_is_exceeded_and_the_rest_follows(judged, stub):
     assert n_calls(stub) == asked + judge["tally"]["n_missing"]
 
 
-@pytest.mark.parametrize("fault", ["drop", "429", "500", "garbage", "half", "other_model", "quota"])
+@pytest.mark.parametrize(
+    "fault", ["drop", "429", "500", "garbage", "half", "stall", "other_model", "quota"]
+)
 def test_fault_ends_with_3_keeps_the_rest_and_resumes(judged, stub, fault: str):
     stub.script = StubScript(answer=stub.script.answer, faults=(None, fault))
-    code, printed, errors = judged("-j", endpoint(stub, "retries=0&concurrency=1"), "--json")
+    code, printed, errors = judged(
+        "-j", endpoint(stub, "retries=0&concurrency=1&timeout=2"), "--json"
+    )
     (judge,) = json.loads(printed)["result"]["judges"]
     n_missing = judge["tally"]["n_missing"]
     assert code == 3
