@@ -44,6 +44,12 @@ def arena(
         Path | None,
         typer.Option("--users", metavar="FILE", help="Accounts of raters and administrators."),
     ] = None,
+    add_user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE:NAME", help="Put an admin or rater into --users, ask its password, end."
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="The bundled tiny family, with prompts of its own.")
     ] = False,
@@ -85,6 +91,9 @@ def arena(
     from evalcore.store import open_store
     from runners.commandline import resolved_models
 
+    if add_user is not None:
+        _add_user(add_user, users)
+        return
     settings = ArenaSettings(secret=load_secret(workspace), users_file=users)
     address = Address(host=host, port=port)
     announce = partial(_announce, browser=browser, as_json=as_json)
@@ -113,6 +122,20 @@ def arena(
         page = page_of(running, live.maker.drafts)
         app = create_app(running, mount=with_admin(running, opened, page))
         serve(app, address, ready=ready)
+
+
+def _add_user(given: str, users: Path | None) -> None:
+    from typing import get_args
+
+    from arena.accounts import Role, add_user
+
+    role, _, name = given.partition(":")
+    roles: dict[str, Role] = {known: known for known in get_args(Role)}
+    if users is None or role not in roles:
+        raise InputError(f"--add-user needs --users and {' or '.join(roles)}:NAME; got {given!r}")
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    add_user(users, name, password, role=roles[role])
+    print(f"{users}: {role} {name} added")
 
 
 def _serve_study(

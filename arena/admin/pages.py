@@ -73,7 +73,7 @@ def mount_admin(app: FastAPI, arena: Arena, store: Store) -> None:
 def with_admin(
     arena: Arena, store: Store, page: Callable[[FastAPI], None]
 ) -> Callable[[FastAPI], None]:
-    """Return what puts these pages and then the raters' page, which takes every path, into an app."""
+    """Return what puts these pages into an app, then the raters' page, which takes every path."""
 
     def mount(app: FastAPI) -> None:
         mount_admin(app, arena, store)
