@@ -104,9 +104,11 @@ def test_alpaca_eval_annotations_as_the_tool_writes_them(tmp_path):
         "price_per_example": 0.01,
     }
     unread = {**row, "instruction": "Name a fruit.", "preference": None, "raw_completion": None}
+    drawn = {**row, "instruction": "Name a tree.", "preference": 0, "raw_completion": None}
     path = tmp_path / "annotations.json"
-    path.write_text(json.dumps([row, unread]))
-    first, second = read_foreign("alpaca_eval", path).verdicts
+    path.write_text(json.dumps([row, unread, drawn]))
+    first, second, third = read_foreign("alpaca_eval", path).verdicts
+    assert third.winner == "tie"
     assert (first.shown, first.winner, first.cost_usd) == ("b_first", "model_b", 0.01)
     assert (second.shown, second.winner) == ("unknown", None)
 

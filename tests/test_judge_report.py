@@ -1,20 +1,20 @@
 """``parity judge --reuse-from`` and ``parity judge report``: from foreign files to a page."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from evalcore.judges.bias.evidence import gather, judges_of
 from evalcore.judges.bias.report import bias_report
+from evalcore.judges.foreign import read_foreign
+from evalcore.judges.foreign.importing import import_verdicts
 from evalcore.store import open_store
 
 
 @pytest.fixture(scope="module")
 def reused(shared_data, tmp_path_factory):
     """A workspace with GPT-4's verdicts and people's votes of MT-bench, and a Vicuna review."""
-    from evalcore.judges.foreign import read_foreign
-    from evalcore.judges.foreign.importing import import_verdicts
-
     folder = tmp_path_factory.mktemp("judges")
     files = (
         "mtbench_human/gpt4_pair",
@@ -63,22 +63,26 @@ def test_humans_and_judge_are_fused(reused):
     assert sum(narrower) >= 12
 
 
-def test_alpaca_eval_favours_the_second_place_and_flags_the_null_model(
-    shared_data, tmp_path, parity
-):
-    """Biases are those that six models show: NullModel's answers say nothing of taste."""
-    file = shared_data / "alpaca_eval/ae2_full_rows.parquet"
-    assert parity("judge", "--reuse-from", "alpaca_eval", file, "-w", tmp_path)[0] == 0
-    code, out, _ = parity("judge", "report", "-w", tmp_path, "--json")
-    (report,) = json.loads(out)["judges"]
-    assert code == 0
-    assert report["n_verdicts"] == 5635
-    assert report["position"]["n"] == 6 * 805 - 11
-    assert -0.06 < report["position"]["value"] < report["position"]["high"] < 0
-    assert report["longer_wins"]["judge"]["low"] > 0.8
-    assert any("NullModel is flagged" in warning for warning in report["warnings"])
-    lengths = {row["model"]: row["at_equal_length"]["value"] for row in report["contests"]}
-    assert lengths["gpt-3.5-turbo-0301"] > 0.25
+def test_alpaca_eval_favours_the_second_place_and_flags_the_null_model(shared_data, tmp_path):
+    """Biases are those that the other models show: NullModel's answers say nothing of taste."""
+    foreign = read_foreign("alpaca_eval", shared_data / "alpaca_eval/ae2_full_rows.parquet")
+    chosen = {"NullModel", "gpt-3.5-turbo-0301", "vicuna-13b"}
+    some = tuple(verdict for verdict in foreign.verdicts if verdict.model_b in chosen)
+    with open_store(tmp_path) as store:
+        import_verdicts(replace(foreign, verdicts=some), store)
+        report = bias_report(gather(store, "weighted_alpaca_eval_gpt4_turbo"))
+    assert (report.n_verdicts, report.flagged) == (3 * 805, ("NullModel",))
+    assert report.position.n == 2 * 805 - 3
+    assert -0.07 < report.position.value < report.position.high < 0
+    assert report.longer_wins.judge.low > 0.8
+    contests = {contest.model: contest for contest in report.contests}
+    assert contests["vicuna-13b"].opponent == "gpt4_1106_preview"
+    for name, published, at_equal_length in (
+        ("gpt-3.5-turbo-0301", 0.0962, 0.25),
+        ("vicuna-13b", 0.0583, 0.10),
+    ):
+        assert contests[name].judge.value == pytest.approx(published, abs=1e-4)
+        assert contests[name].at_equal_length.value > at_equal_length
 
 
 def test_report_in_words_warns_of_one_order(reused, parity):
