@@ -48,6 +48,8 @@ def _shown(report: BiasReport) -> dict[str, object]:
                     _cell(estimate)
                     for estimate in (
                         row.judge,
+                        row.shown_first,
+                        row.shown_second,
                         row.at_equal_length,
                         row.calibrated,
                         row.people,

@@ -83,6 +83,7 @@ def test_alpaca_eval_favours_the_second_place_and_flags_the_null_model(shared_da
     ):
         assert contests[name].judge.value == pytest.approx(published, abs=1e-4)
         assert contests[name].at_equal_length.value > at_equal_length
+        assert contests[name].shown_first.value < published < contests[name].shown_second.value
 
 
 def test_report_in_words_warns_of_one_order(reused, parity):

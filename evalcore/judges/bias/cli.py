@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from evalcore.judges.bias.contests import JudgedContest
     from evalcore.judges.bias.report import BiasReport
+    from evalcore.records import Estimate
     from evalcore.store import Store
 
 __all__ = ["report"]
@@ -143,12 +144,19 @@ def _contest_table(contests: Sequence[JudgedContest], *, flagged: Sequence[str])
 
     from evalcore.judges.bias.words import percent
 
-    columns = ["judge", "at equal length", "calibrated", "people", "fused"]
+    columns = ["judge", "shown 1st / 2nd", "at equal length", "calibrated", "people", "fused"]
     table = Table("model", "opponent", *columns, box=SIMPLE_HEAD)
     for row in contests:
-        estimates = (row.judge, row.at_equal_length, row.calibrated, row.people, row.fused)
+        estimates = (row.at_equal_length, row.calibrated, row.people, row.fused)
         names = [f"{n} ⚠" if n in flagged else n for n in (row.model, row.opponent)]
         table.add_row(
-            *map(escape, names), *("–" if item is None else percent(item) for item in estimates)
+            *map(escape, names),
+            percent(row.judge),
+            f"{_short(row.shown_first)} / {_short(row.shown_second)}",
+            *("–" if item is None else percent(item) for item in estimates),
         )
     return table
+
+
+def _short(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{100 * estimate.value:.1f}"

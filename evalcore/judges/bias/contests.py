@@ -26,6 +26,9 @@ class JudgedContest:
     opponent: str
     judge: Estimate
     """By the judge, a tie counting half."""
+    shown_first: Estimate | None
+    """By the judge where the model was shown first; None where it never was."""
+    shown_second: Estimate | None
     at_equal_length: Estimate | None
     """By the judge if both models' answers were equally long; None where lengths are not known."""
     calibrated: Estimate | None
@@ -80,6 +83,8 @@ def judged_contests(
             model=model,
             opponent=opponent,
             judge=judge,
+            shown_first=_in_place(rows, 1, is_turned=is_turned, level=level),
+            shown_second=_in_place(rows, -1, is_turned=is_turned, level=level),
             at_equal_length=_at_equal_length(contest, level=level),
             calibrated=None if calibration is None else calibrated(judge, calibration.slope),
             people=None if fused is None else fused.human_only,
@@ -109,6 +114,15 @@ def _units(rows: JudgedPairs, *, is_turned: bool) -> _Units:
         examples=rows.example[first],
         lengths=lengths,
     )
+
+
+def _in_place(rows: JudgedPairs, place: int, *, is_turned: bool, level: float) -> Estimate | None:
+    """Estimate the win rate of the first model in one order."""
+    some = rows.take(rows.place == (-place if is_turned else place))
+    if not len(some):
+        return None
+    score = 1.0 - some.score if is_turned else some.score
+    return mean_estimate(score, groups=some.example, level=level, bounds=(0.0, 1.0))
 
 
 def _baseline(pairs: JudgedPairs) -> int:
