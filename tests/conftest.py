@@ -364,7 +364,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[..., str]]:
-    """Serve an app on a free port of this machine until the module's tests are over."""
+    """Make an app and serve it on a free port of this machine until the module's tests are over."""
     import threading
     import time
 
@@ -372,9 +372,10 @@ def serve() -> Iterator[Callable[..., str]]:
 
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(app) -> str:
+    def start(make_app: Callable[[], object]) -> str:
+        # The app is made in the server's thread: Gradio takes the event loop that it finds.
         config = uvicorn.Config(
-            app, port=0, log_level="warning", timeout_graceful_shutdown=1, lifespan="on"
+            make_app, factory=True, port=0, log_level="warning", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
@@ -469,7 +470,8 @@ class JudgingRoom:
 
     def judge(self, plan, *judges, prompt: str = "pairwise", **fields):
         """Do a job."""
-        from evalcore.judges.judging import JudgingJob, judge
+        from evalcore.judges.jobs import JudgingJob
+        from evalcore.judges.judging import judge
         from evalcore.judges.prompt_files import load_protocol
 
         fields = {"plan": plan, "protocol": load_protocol(prompt), "judges": judges, **fields}

@@ -6,7 +6,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from evalcore.judges.judging import JudgingJob, estimate
+from evalcore.judges.jobs import JudgingJob, estimate
 from evalcore.judges.prompt_files import load_protocol
 from evalcore.protocols import Completion
 

@@ -136,7 +136,7 @@ def judge(
             as_json=as_json,
         )
         return
-    from evalcore.judges.judging import JudgingJob, estimate
+    from evalcore.judges.jobs import JudgingJob, estimate
     from evalcore.judges.judging import judge as do_job
     from evalcore.judges.prompt_files import load_protocol
     from evalcore.progress import progress_bars

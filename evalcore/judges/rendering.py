@@ -140,8 +140,7 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
     missing = [slot for slot in _SLOT.findall(template) if slot not in values]
     if missing:
         raise InputError(
-            f"judge prompt has the slot {{{missing[0]}}}, for which its kind or the turn judged has "
-            "nothing"
+            f"judge prompt has the slot {{{missing[0]}}}, for which its kind or turn has nothing"
         )
     return _SLOT.sub(lambda slot: values[slot[1]], template)
 

@@ -1,0 +1,89 @@
+"""What a judging job is, and what it asks each judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from evalcore.answering import PAID_BACKENDS, Job, Work
+from evalcore.errors import InputError
+from evalcore.hashing import content_hash
+from evalcore.judges.ledger import Estimated, Price, estimate_calls
+from evalcore.judges.planning import Call, Plan, Unit, calls_of, plan_units
+from evalcore.judges.records import Disagreement, Judge, Protocol
+from evalcore.judges.rules import Rule
+from evalcore.protocols import Request
+from evalcore.store import Store
+
+__all__ = ["JudgingJob", "calls_on", "estimate", "work_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingJob:
+    """What is judged, by whom, and how."""
+
+    plan: Plan
+    protocol: Protocol
+    judges: tuple[Judge, ...] = ()
+    """Models."""
+    rules: tuple[Rule, ...] = ()
+    disagreement: Disagreement = "tie"
+    is_jury: bool = False
+    """Whether the judges' verdicts become one, instead of each judge's own."""
+
+    def check(self) -> None:
+        """Refuse what can't be judged, before anything is loaded or paid.
+
+        Raises
+        ------
+        InputError
+            For a jury of one or with rules, two judges of one name, and what a rule can't judge.
+        """
+        names = [judge.name for judge in (*self.judges, *(rule.judge for rule in self.rules))]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two judges are named {name!r}; name one with NAME=…")
+        if self.is_jury and (self.rules or len(self.judges) < 2):
+            raise InputError(f"a jury needs two models at least, and no rules; got {names}")
+        for rule in self.rules:
+            rule.check(self.plan)
+
+
+def estimate(job: JudgingJob, store: Store, *, price: Price) -> list[Estimated]:
+    """Say what a job would still take of each judge that is a model, and ask nothing."""
+    job.check()
+    units = list(plan_units(job.plan))
+    found = []
+    for member in job.judges:
+        asked = {request.key: request for _, request in _requests(job, member, units)}
+        replies = store.responses(member.fingerprint, list(asked))
+        found.append(estimate_calls(member, list(asked.values()), replies=replies, price=price))
+    return found
+
+
+def _requests(
+    job: JudgingJob, member: Judge, units: Sequence[Unit]
+) -> Iterator[tuple[Unit, Request]]:
+    for unit in units:
+        for call in calls_on(job, member, unit):
+            for request in call.requests:
+                yield unit, request
+
+
+def calls_on(job: JudgingJob, member: Judge, unit: Unit) -> list[Call]:
+    """Return what a judge is asked about a unit."""
+    # A server tells the likeliest first tokens; a model at hand tells each label's probability.
+    scores_labels = member.spec is not None and member.spec.backend not in PAID_BACKENDS
+    return calls_of(unit, job.protocol, order=job.plan.order, scores_labels=scores_labels)
+
+
+def work_of(job: JudgingJob, member: Judge, units: Sequence[Unit]) -> Work:
+    """Return all that a job asks a judge."""
+    # A reply is no answer to the example: under the example's own id it would pass for one, where
+    # a judge is also among the models judged.
+    ids = {example.id: content_hash(["judged", example.id]) for example in job.plan.examples}
+    jobs = [
+        Job(replace(unit.example, id=ids[unit.example.id]), request)
+        for unit, request in _requests(job, member, units)
+    ]
+    return Work(job.protocol.name, content_hash(["judged", job.protocol.name, *ids]), jobs)

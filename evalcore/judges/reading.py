@@ -1,0 +1,142 @@
+"""What judges said, read from their stored replies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from evalcore.judges.jobs import JudgingJob, calls_on
+from evalcore.judges.jury import jury_outcome, jury_rating
+from evalcore.judges.ledger import Tally
+from evalcore.judges.merging import (
+    Outcome,
+    merge,
+    settled_outcome,
+    unscored_outcome,
+    verdicts_of,
+)
+from evalcore.judges.parsing import read_reply
+from evalcore.judges.planning import Call, Unit, prompt_for
+from evalcore.judges.rated import RatedTurn
+from evalcore.judges.records import Judge, Verdict
+from evalcore.protocols import Completion, Response
+from evalcore.store import Store
+
+__all__ = ["Found", "Said", "read_joint", "read_replies"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one judge said of one unit."""
+
+    verdicts: Sequence[Verdict] = ()
+    outcomes: Sequence[Outcome] = ()
+    """Of a unit's pairs; none of a single answer."""
+    rated: Sequence[RatedTurn] = ()
+    """Of a single answer."""
+    text: str = ""
+    """The reply in the first order."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What one judge said of everything."""
+
+    judge: Judge
+    tally: Tally = field(default_factory=Tally)
+    outcomes: list[Outcome] = field(default_factory=list)
+    rated: list[RatedTurn] = field(default_factory=list)
+    n_asked: int = 0
+    spent_usd: float = 0.0
+
+    def take(self, said: Sequence[Said]) -> None:
+        """Add what was said of further units."""
+        self.outcomes += [outcome for one in said for outcome in one.outcomes]
+        self.rated += [rated for one in said for rated in one.rated]
+
+
+def read_replies(job: JudgingJob, found: Found, units: Sequence[Unit], store: Store) -> list[Said]:
+    """Read what a judge said of some units, and count it."""
+    rule = next((rule for rule in job.rules if rule.judge is found.judge), None)
+    if rule is not None:
+        verdicts = [rule.verdict(unit) for unit in units]
+        found.tally.n_unscored += sum(verdict.winner is None for verdict in verdicts)
+        return [
+            Said(verdicts=[verdict], outcomes=_outcomes(job, unit, [verdict]), text=verdict.label)
+            for unit, verdict in zip(units, verdicts, strict=True)
+        ]
+    calls = [calls_on(job, found.judge, unit) for unit in units]
+    keys = {request.key for some in calls for call in some for request in call.requests}
+    replies = store.responses(found.judge.fingerprint, list(keys))
+    return [
+        _read_unit(job, found, unit, some, replies) for unit, some in zip(units, calls, strict=True)
+    ]
+
+
+def _read_unit(
+    job: JudgingJob,
+    found: Found,
+    unit: Unit,
+    calls: Sequence[Call],
+    replies: Mapping[str, Response],
+) -> Said:
+    verdicts: list[Verdict] = []
+    texts: list[str] = []
+    n_missing = 0
+    for call in calls:
+        said = [replies[request.key] for request in call.requests if request.key in replies]
+        if len(said) < len(call.requests):
+            n_missing += 1
+            continue
+        cost_usd = found.tally.add(said)
+        reading = read_reply(call.prompt, said, n_answers=len(unit.answers))
+        found.tally.n_unscored += math.isnan(reading.value)
+        verdicts += verdicts_of(found.judge, unit, call, reading, cost_usd=cost_usd)
+        texts += [item.text for item in said if isinstance(item, Completion)]
+    found.tally.n_calls += len(calls)
+    found.tally.n_missing += n_missing
+    return Said(
+        verdicts=verdicts,
+        outcomes=_outcomes(job, unit, [] if n_missing else verdicts),
+        rated=[_rated(verdict) for verdict in verdicts if verdict.model_b is None],
+        text=texts[0] if texts else "",
+    )
+
+
+def _outcomes(job: JudgingJob, unit: Unit, verdicts: Sequence[Verdict]) -> list[Outcome]:
+    """Merge verdicts; without any, pairs are ties if their answers are equal, else unscored."""
+    if verdicts and verdicts[0].model_b is not None:
+        return merge(verdicts, unit, disagreement=job.disagreement)
+    if verdicts or len(unit.answers) == 1:
+        return []
+    version = prompt_for(job.protocol, unit).version
+    of_pair = settled_outcome if unit.is_settled else unscored_outcome
+    return [of_pair(unit, pair, prompt_version=version) for pair in combinations(unit.answers, 2)]
+
+
+def _rated(verdict: Verdict) -> RatedTurn:
+    return RatedTurn(
+        fingerprint=verdict.model_a,
+        example_id=verdict.example_id,
+        turn=verdict.turn,
+        value=verdict.value,
+        parts=verdict.parts,
+    )
+
+
+def read_joint(judges: Sequence[Judge], said: Sequence[Said]) -> Said:
+    """Let the jury say something of a unit, from what each member said of it."""
+    by_pair = zip(*[one.outcomes for one in said], strict=True)
+    outcomes = [jury_outcome(judges, some) for some in by_pair]
+    if not all(one.rated for one in said):
+        return Said(outcomes=outcomes, text=_told(judges, said))
+    rated = jury_rating(judges, [one.rated[0] for one in said])
+    return Said(rated=[rated], text=_told(judges, said))
+
+
+def _told(judges: Sequence[Judge], said: Sequence[Said]) -> str:
+    return "\n\n".join(
+        f"{judge.name}: {one.text}" for judge, one in zip(judges, said, strict=True) if one.text
+    )
