@@ -1,6 +1,7 @@
 """``parity judge --reuse-from`` and ``parity judge report``: from foreign files to a page."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from evalcore.judges.bias.evidence import gather, judges_of
 from evalcore.judges.bias.report import bias_report
 from evalcore.judges.foreign import read_foreign
 from evalcore.judges.foreign.importing import import_verdicts
+from evalcore.records import ModelSpec
 from evalcore.store import open_store
 
 
@@ -160,3 +162,15 @@ def test_a_missing_file_is_named(tmp_path, parity):
     code, _, err = parity("judge", "--reuse-from", "alpaca_eval", "none.json", "-w", tmp_path)
     assert code == 2
     assert "none.json: no such file" in err
+
+
+def test_the_leaderboards_report_has_a_section_on_judges(reused, tmp_path, add_results, parity):
+    shutil.copytree(reused, tmp_path / "out")
+    with open_store(tmp_path / "out") as store:
+        for name in ("a", "b"):
+            spec = ModelSpec(name=name, backend="hf", weights=name, sha256=name)
+            add_results(store, spec, "sums", [1.0] * 20)
+    assert parity("report", "-w", tmp_path / "out")[0] == 0
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "How far the judges can be believed" in text
+    assert "gpt-4-0328" in text
