@@ -107,7 +107,9 @@ class Writer:
         """Run a transaction and wait for it."""
         future = asyncio.wrap_future(self.submit(work))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), 2 * self._patience_s)
+            # Not wait_for: Python 3.11's can lose a cancellation that comes with the result.
+            async with asyncio.timeout(2 * self._patience_s):
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise _unavailable() from error
 
@@ -166,7 +168,9 @@ class Writer:
         if self._connection is None:
             connection = self._engine.connect()
             connection.detach()  # its settings are not for the pool
-            cursor = connection.connection.cursor()  # past SQLAlchemy, which would begin a transaction
+            cursor = (
+                connection.connection.cursor()
+            )  # past SQLAlchemy, which would begin a transaction
             for setting in self._settings():
                 cursor.execute(setting)
             cursor.close()
