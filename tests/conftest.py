@@ -1,8 +1,13 @@
+import json
 import os
+import shutil
+import signal
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -545,3 +550,109 @@ def open_arena(arena_store: Store) -> Iterator[Callable[..., object]]:
             return opened.enter_context(closing(arena))
 
         yield open_one
+
+
+@dataclass
+class ArenaServer:
+    """A running arena, to be asked and killed."""
+
+    pid: int
+    port: int
+
+    def post(self, name: str, body: object, *, cookie: str = "") -> tuple[int, dict, str]:
+        """Ask its API over a connection of its own; return status, answer and new cookie."""
+        return post_to(self.port, name, body, cookie=cookie)
+
+    def sign_in(self) -> str:
+        """Return the cookie of a new visitor."""
+        return self.post("session", {})[2]
+
+
+def post_to(port: int, name: str, body: object, *, cookie: str = "") -> tuple[int, dict, str]:
+    from http.client import HTTPConnection
+
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        headers = {"Content-Type": "application/json", "Cookie": cookie, "Connection": "close"}
+        connection.request("POST", f"/api/{name}", json.dumps(body), headers)
+        answer = connection.getresponse()
+        new = answer.getheader("set-cookie", "").split(";")[0]
+        return answer.status, json.loads(answer.read()), new
+
+
+@pytest.fixture(scope="session")
+def start_arena() -> Iterator[Callable[..., ArenaServer]]:
+    """Give a function that starts an arena in a process of its own."""
+    command = [sys.executable, str(ROOT / "tests" / "arena_server.py")]
+    nursery = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    started: list[int] = []
+
+    def start(workspace: Path, url: str = "-") -> ArenaServer:
+        nursery.stdin.write(f"{workspace} {url}\n")
+        nursery.stdin.flush()
+        pid, link = nursery.stdout.readline().split()
+        started.append(int(pid))
+        return ArenaServer(int(pid), int(link.rstrip("/").rsplit(":", 1)[1]))
+
+    yield start
+    for pid in started:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    nursery.stdin.close()
+    nursery.wait(60)
+    nursery.stdout.close()
+
+
+class Postgres:
+    """A real server with a database of its own, to be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        self._bin = binaries[-1] if binaries else Path(shutil.which("postgres") or "").parent
+        self._folder = folder
+        # The server refuses to run as root.
+        self._user = {"user": "postgres"} if os.geteuid() == 0 else {}
+        self._port = free_port()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if self._user:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-D", folder / "data", "-A", "trust", "-U", "parity", "--no-sync")
+
+    @property
+    def url(self) -> str:
+        """For ``--store``."""
+        return f"postgresql+psycopg://parity@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self._port} -k '' -c listen_addresses=127.0.0.1"
+        log = self._folder / "log"
+        self._run("pg_ctl", "-D", self._folder / "data", "-w", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+
+    def _run(self, name: str, *arguments: object) -> None:
+        command = [str(self._bin / name), *map(str, arguments)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, check=True, cwd="/", **quiet, **self._user)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL server on an empty cluster."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = Postgres(Path(folder) / "cluster")
+        server.start()
+        yield server
+        with suppress(subprocess.CalledProcessError):
+            server.stop()
