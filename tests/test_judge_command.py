@@ -1,6 +1,7 @@
 """The command ``parity judge`` against a stub server, a local model and a rule."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,31 @@ def test_unreadable_verdicts_end_with_3_and_stay(judged, stub):
     code, *_ = judged("-j", endpoint(stub))
     assert code == 3
     assert n_calls(stub) == asked
+
+
+def test_endpoint_judges_by_its_first_tokens(judged, stub):
+    logprobs = {"A": math.log(0.2), "B": math.log(0.6)}
+    reply = StubReply(text="B", first_token_logprobs=logprobs)
+    stub.script = StubScript(answer=lambda _prompt: reply)
+    code, printed, _ = judged("-j", endpoint(stub), "--judge-prompt", "logprobs", "--json")
+    assert code == 0
+    assert json.loads(printed)["result"]["pairs"][0]["preference"]["value"] == pytest.approx(0.5)
+    with open_store(judged.out) as store:
+        values = {round(verdict.value, 9) for verdict in store.verdicts()}
+    assert values == {0.25, 0.75}
+    assert stub.stats.last_body["top_logprobs"] == 20
+
+
+def test_reply_is_held_to_a_schema_where_the_prompt_wants_json(judged, stub):
+    judged("-j", endpoint(stub))
+    wanted = stub.stats.last_body["response_format"]["json_schema"]["schema"]
+    assert wanted["properties"]["verdict"]["enum"] == ["A", "B", "tie"]
+
+
+def test_server_that_knows_no_schema_judges_all_the_same(judged, stub):
+    stub.script = StubScript(answer=stub.script.answer, refuses=("response_format",))
+    code, *_ = judged("-j", endpoint(stub, "concurrency=1"))
+    assert code == 0
 
 
 def test_local_model_judges_by_its_label_likelihoods(judged):

@@ -54,6 +54,41 @@ def test_failed_calls_are_told_by_reason_and_asked_again(room, plan):
     assert len(room.asked(judge)) == 12
 
 
+def test_interrupted_job_keeps_what_came_and_lets_the_rest_go(room, plan):
+    replies = iter([a_wins("")] * 3)
+
+    def reply(prompt: str) -> str:
+        try:
+            return next(replies)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    judge = room.member(reply)
+    with pytest.raises(KeyboardInterrupt):
+        room.judge(plan, judge)
+    assert n_claims(room) == 0
+    room.runners[judge.fingerprint].reply = a_wins
+    assert room.judge(plan, judge).judges[0].n_asked == 7
+
+
+def test_interruption_while_storing_loses_no_reply(room, plan, monkeypatch):
+    """Ctrl-C may come while a reply that has been paid for is being written."""
+    judge, write = room.member(a_wins), room.store.add_responses
+    calls = []
+
+    def interrupted_once(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        write(*arguments, **named)
+
+    monkeypatch.setattr(room.store, "add_responses", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        room.judge(plan, judge)
+    assert len(room.asked(judge)) == 1
+    assert room.judge(plan, judge).judges[0].n_asked == 9
+
+
 def test_another_prompt_version_is_another_call(room, plan):
     judge = room.member(a_wins)
     room.judge(plan, judge)
@@ -75,6 +110,11 @@ def test_estimate_follows_what_has_been_seen(room, plan):
     assert after.completion_tokens == 60
     assert after.cost_usd == price(judge, after.prompt_tokens, 60)
     assert len(room.asked(judge)) == 4
+
+
+def n_claims(room) -> int:
+    with room.store._engine.connect() as connection:
+        return connection.scalar(sa.text("SELECT count(*) FROM claim"))
 
 
 CLAIMING = """
@@ -121,5 +161,5 @@ def test_claims_of_another_machine_hold_until_they_expire(room):
 def test_released_claims_leave_nothing_behind(room):
     with room.store.claiming():
         assert room.store.claim("judge", ["k"]) == {"k"}
-    with room.store._engine.connect() as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM claim")) == 0
+        assert n_claims(room) == 1
+    assert n_claims(room) == 0
