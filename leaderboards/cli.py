@@ -10,6 +10,7 @@ import typer
 
 from evalcore.codec import jsonable
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from leaderboards.commandline import SyncOption, TrackingUriOption
 
 if TYPE_CHECKING:
     from leaderboards.records import Leaderboard
@@ -29,15 +30,8 @@ def leaderboard(
         list[str] | None,
         typer.Option("--model", "-m", metavar="NAME", help="Rank these models only; repeatable."),
     ] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Mirror it in MLflow, too.")] = False,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            "--tracking-uri",
-            metavar="URI",
-            help="MLflow to mirror it in; mlflow.db in DIR if not given.",
-        ),
-    ] = None,
+    sync: SyncOption = False,
+    tracking_uri: TrackingUriOption = None,
     board: Annotated[
         str, typer.Option("--board", metavar="NAME", help="Its MLflow experiment is parity/NAME.")
     ] = "main",

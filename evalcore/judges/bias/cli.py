@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from leaderboards.commandline import SyncOption, TrackingUriOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,15 +47,8 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it as an HTML page, too."),
     ] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Mirror it in MLflow, too.")] = False,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            "--tracking-uri",
-            metavar="URI",
-            help="MLflow to mirror it in; mlflow.db in DIR if not given.",
-        ),
-    ] = None,
+    sync: SyncOption = False,
+    tracking_uri: TrackingUriOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
