@@ -19,6 +19,7 @@ from evalcore.errors import IncompleteError, InputError
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
+    MaxUsdOption,
     MemoryOption,
     ModelOption,
     resolved_models,
@@ -101,6 +102,7 @@ def generate(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    max_usd: MaxUsdOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -122,7 +124,7 @@ def generate(
     )
     examples = _prompt_examples(prompts, limit)
     specs = resolved_models(model)
-    opener = runner_opener(batch_size, memory=memory, engine=engine)
+    opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         answers = answer_prompts(
             specs,

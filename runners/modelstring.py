@@ -87,7 +87,7 @@ def default_name(spec: ModelSpec) -> str:
 
     An adapter's name loses the base's name in front: ``tiny-instruct`` on ``tiny`` is ``instruct``.
     """
-    base = _last_part(spec.weights)
+    base = _last_part(spec.weights) or spec.weights
     stack = "".join(
         f"+{adapter.name.removeprefix(f'{base}-')}{_weight_suffix(adapter.weight)}"
         for adapter in spec.adapters

@@ -62,7 +62,7 @@ class Connection:
                 call.path,
                 cast_to=httpx2.Response,
                 body=body,
-                options={"headers": self._headers(call)},
+                options=self._options(call),
             )
         reply = read_json(response.content)
         self._check_model(reply.get("model"))
@@ -74,7 +74,7 @@ class Connection:
             call.path,
             cast_to=object,
             body={**body, "stream": True},
-            options={"headers": self._headers(call)},
+            options=self._options(call),
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
@@ -87,13 +87,14 @@ class Connection:
                     if piece:
                         yield piece
 
-    def _headers(self, call: Call) -> dict[str, Any]:
+    def _options(self, call: Call) -> openai.RequestOptions:
         """Name the call, so that a server that keeps such names bills a repeated one once."""
         name = content_hash([self._endpoint.model, call.path, call.key])
-        headers: dict[str, Any] = {"Idempotency-Key": name}
+        headers: dict[str, str | openai.Omit] = {"Idempotency-Key": name}
         if not self._has_key:
             headers["Authorization"] = openai.Omit()
-        return headers
+        # Named here as well, the client needs no random name of its own for each call.
+        return {"headers": headers, "idempotency_key": name}
 
     def _check_model(self, served: object) -> None:
         """Refuse a name that isn't the one asked for, and one that changes on the way."""

@@ -166,7 +166,8 @@ class _Connection(asyncio.Protocol):
             if body.get("stream"):
                 self._send_events(event_stream(path, reply, model))
             else:
-                self._send(200, reply_body(path, body, reply, model))
+                asked = body if script.echoes else {**body, "echo": False}
+                self._send(200, reply_body(path, asked, reply, model))
 
     def _fail(self, fault: Fault, path: str, body: Mapping[str, Any]) -> None:
         script, stats = self._server.script, self._server.stats
