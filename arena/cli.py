@@ -167,6 +167,7 @@ def _models_behind(live: Live) -> Iterator[Callable[[], None]]:
     from runners import open_together
 
     begins, ends, errors = threading.Event(), threading.Event(), []
+    caller = threading.get_ident()
 
     def work() -> None:
         begins.wait()
@@ -177,7 +178,7 @@ def _models_behind(live: Live) -> Iterator[Callable[[], None]]:
                     ends.wait()
         except Exception as error:
             errors.append(error)
-            signal.raise_signal(signal.SIGINT)
+            signal.pthread_kill(caller, signal.SIGINT)
 
     thread = threading.Thread(target=work, name="arena-models", daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -194,6 +195,22 @@ def test_model_that_fails_ends_the_battle_for_both_and_is_recorded(make_place, s
     assert again.battle_id != first.battle_id
     with pytest.raises(Refused):
         asyncio.run(place.arena.vote(place.rater, view.token, Ballot(choice="left"), reveal=True))
+
+
+def test_endpoint_that_is_gone_ends_the_battle_and_names_nobody(make_place):
+    from runners import open_together, parse_model
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    strings = [f"secret=openai:m@http://127.0.0.1:{port}/v1", "beta=fake:beta"]
+    with open_together([parse_model(string) for string in strings]) as groups:
+        place = make_place(*groups)
+        view = place.follow(place.open())
+        assert view.status is BattleStatus.VOID
+        assert str(port) not in repr(view)
+        (event,) = place.rows(tables.vote_event)
+        assert [failure["name"] for failure in event.detail["failures"]] == ["secret"]
+        place.live.maker.close()
 
 
 def outcome_for(make_place, scripts, **settings) -> tuple:

@@ -95,7 +95,7 @@ class LiveSource:
         """
         available = self._health.available(self._names)
         if len(available) < 2:
-            return Waiting(message="The models are resting; please try again in a minute.")
+            return Waiting(message="No two models can answer now; please try again in a moment.")
         typed = (prompt or "").strip()
         example = _typed_example(typed) if typed else self._draw(connection, rater)
         models = self._pair(connection, available)
