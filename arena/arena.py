@@ -493,4 +493,5 @@ class Arena:
 
 
 def _reveal(battle: Battle) -> Reveal:
-    return Reveal(names=battle.shown_names, note=battle.note)
+    names = battle.shown_names if any(battle.names) else ()
+    return Reveal(names=names, note=battle.note)

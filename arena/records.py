@@ -252,7 +252,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reveal:
-    """The names, by position; exists only for sealed votes."""
+    """The names, by position; exists only for sealed votes. None where a study tells no names."""
 
     names: tuple[str, ...]
     note: str = ""

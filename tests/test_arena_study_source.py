@@ -87,7 +87,7 @@ def test_names_are_masked_and_not_revealed(room):
     shown = {answer.text for answer in view.turns[0].answers}
     assert shown == {"I am [hidden]. 0", "no 0"}
     _, reveal = study.cast("a", view, "tie")
-    assert reveal.names == ("", "")
+    assert reveal.names == ()
 
 
 def test_names_are_revealed_where_the_study_says_so(room):
@@ -111,7 +111,7 @@ def test_gold_looks_like_any_other_item(room):
     while isinstance(view := study.next("a"), BattleView):
         seen.append((view.form, view.category, view.progress.total))
         _, reveal = study.cast("a", view, "left")
-        assert (reveal.names, reveal.note) == (("", ""), "")
+        assert (reveal.names, reveal.note) == ((), "")
     assert seen == seen[:1] * 4
     report = study.report()
     assert (report.n_known, report.result.n_votes) == (1, 3)

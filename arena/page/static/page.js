@@ -286,16 +286,16 @@ class Page {
     this.stopCountdown();
     const answer = await this.attempt(() => post("reveal", { token: this.battle.token }));
     if (!answer) return;
-    if (answer.reveal?.names.length) this.revealed(answer.reveal);
+    if (answer.reveal?.names.length || answer.reveal?.note) this.revealed(answer.reveal);
     else await this.next();
   }
 
   revealed({ names, note }) {
     this.enter("revealed");
-    this.stage.reveal(names);
+    if (names.length) this.stage.reveal(names);
     byId("note").textContent = note ?? "";
     if (names.length === 2) this.say("revealed", { left: names[0], right: names[1] });
-    else this.say("revealed_all");
+    else this.say(names.length ? "revealed_all" : "recorded_ballot");
     setText(byId("composer-title"), "your_prompt");
     this.offerNext();
     byId("mistake").hidden = false;
