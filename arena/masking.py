@@ -84,6 +84,16 @@ def names_of(spec: ModelSpec) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part and not PurePath(part).is_absolute()))
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one sentence says of its author."""
+
+    spans: list[tuple[int, int]]
+    """What has to be masked, in order, without overlaps."""
+    of_itself: bool
+    """Whether the author speaks of itself, in English, Chinese or Vietnamese."""
+
+
 class Masker:
     """Masks answers of a set of models.
 
@@ -114,21 +124,20 @@ class Masker:
         """Mask an answer to a prompt while it is made."""
         return MaskingStream(self, prompt=prompt)
 
-    def spans(self, sentence: str, *, prompt: str, goes_on: bool) -> list[tuple[int, int]]:
-        """Return where one sentence has to be masked, in order, without overlaps.
+    def read(self, sentence: str, *, asked: str, goes_on: bool) -> Reading:
+        """Find what has to be masked in one sentence.
 
         Parameters
         ----------
         sentence
             A part of an answer.
-        prompt
-            What was asked.
+        asked
+            The prompt, folded.
         goes_on
             Whether the author spoke of itself in the sentence before.
         """
         folded = _Folded(sentence)
-        asked = _Folded(prompt).text
-        of_itself = speaks_of_author(sentence)
+        of_itself = _AUTHOR.search(folded.text) is not None
         found: list[tuple[int, int]] = []
         for match in self._distinctive.finditer(folded.text):
             if of_itself or goes_on or match.group() not in asked:
@@ -141,7 +150,7 @@ class Masker:
         if of_itself:
             found += [folded.span(match) for match in self._known.finditer(folded.text)]
             found += _introduced(sentence, folded)
-        return _merged(found)
+        return Reading(_merged(found), of_itself)
 
 
 class MaskingStream:
@@ -152,7 +161,7 @@ class MaskingStream:
 
     def __init__(self, masker: Masker, *, prompt: str) -> None:
         self._masker = masker
-        self._prompt = prompt
+        self._asked = _Folded(prompt).text
         self._held = ""
         self._goes_on = False
         self._leaks: dict[str, None] = {}
@@ -181,7 +190,7 @@ class MaskingStream:
     def _mask_beginning(self) -> str:
         """Let go of the beginning of a sentence without end, but not of half a name."""
         held = self._held[:_LONGEST]
-        spans = self._masker.spans(held, prompt=self._prompt, goes_on=self._goes_on)
+        spans = self._masker.read(held, asked=self._asked, goes_on=self._goes_on).spans
         space = held.rfind(" ", 1, _SURE) + 1
         end = space or _SURE
         end = next((start for start, stop in spans if start < end < stop), end) or _LONGEST
@@ -190,34 +199,33 @@ class MaskingStream:
         return shown
 
     def _mask(self, sentence: str) -> str:
-        spans = self._masker.spans(sentence, prompt=self._prompt, goes_on=self._goes_on)
-        self._goes_on = speaks_of_author(sentence)
+        reading = self._masker.read(sentence, asked=self._asked, goes_on=self._goes_on)
+        self._goes_on = reading.of_itself
         shown, at = [], 0
-        for start, end in spans:
+        for start, end in reading.spans:
             self._leaks[" ".join(sentence[start:end].split())] = None
             shown += [sentence[at:start], HIDDEN]
             at = end
         return "".join([*shown, sentence[at:]])
 
 
-def speaks_of_author(sentence: str) -> bool:
-    """Say whether a sentence is about who wrote it, in English, Chinese or Vietnamese."""
-    return _AUTHOR.search(_Folded(sentence).text) is not None
-
-
 class _Folded:
     """A text in the form in which names are looked for, and where each character came from."""
 
     def __init__(self, text: str) -> None:
+        if text.isascii():
+            self.text = text.lower()
+            self._places: Sequence[int] = range(len(text))
+            return
         letters: list[str] = []
-        self._places: list[int] = []
+        places: list[int] = []
         for place, character in enumerate(text):
             if unicodedata.category(character) == "Cf":
                 continue
             folded = unicodedata.normalize("NFKC", character).casefold().translate(_LOOKALIKES)
             letters.append(folded)
-            self._places += [place] * len(folded)
-        self.text = "".join(letters)
+            places += [place] * len(folded)
+        self.text, self._places = "".join(letters), places
 
     def span(self, match: re.Match[str], group: int | str = 0) -> tuple[int, int]:
         """Return where a match lies in the text as it was."""
