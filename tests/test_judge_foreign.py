@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from evalcore.errors import InputError, VotesError
+from evalcore.judges.bias.evidence import gather
 from evalcore.judges.foreign import read_foreign
 from evalcore.judges.foreign.alpaca_eval import logprob_preference
 from evalcore.judges.foreign.fastchat import review_marks
@@ -166,6 +167,21 @@ def test_games_in_both_orders_become_one_comparison(tmp_path):
     assert found["0"].winner == "model_a"
     assert (found["1"].winner, found["1"].explanation) == ("tie", ORDERS_DISAGREE)
     assert sorted(orders) == [False] * 3 + [True] * 3
+
+
+def test_preferences_in_an_unknown_order_are_kept_but_say_nothing_of_the_place(tmp_path):
+    rows = [
+        {"instruction": f"Question {k}?", "generator_1": "x", "generator_2": "y"}
+        | {"preference": 1.25}
+        for k in range(8)
+    ]
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(rows))
+    with open_store(tmp_path / "out") as store:
+        import_verdicts(read_foreign("alpaca_eval", path), store)
+        pairs = gather(store, "weighted_alpaca_eval_gpt4_turbo").pairs
+    assert pairs.score.tolist() == [0.75] * 8
+    assert not pairs.place.any()
 
 
 def test_a_file_taken_over_twice_changes_nothing(shared_data, tmp_path):

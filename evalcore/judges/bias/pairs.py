@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from evalcore.judges.records import Verdict
 from evalcore.stats.clustering import group_codes
 
-__all__ = ["JudgedPair", "JudgedPairs", "unit_name"]
+__all__ = ["ORDER_UNKNOWN", "JudgedPair", "JudgedPairs", "unit_name"]
+
+ORDER_UNKNOWN = "order not known"
+"""Label of a verdict from elsewhere of which nobody knows what was shown first."""
 
 Features = Mapping[str, float]
 
@@ -37,7 +40,7 @@ class JudgedPair:
             model_a=verdict.model_a,
             model_b=verdict.model_b or "",
             score_a=verdict.value,
-            place=-1 if verdict.swapped else 1,
+            place=0 if verdict.label == ORDER_UNKNOWN else -1 if verdict.swapped else 1,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evalcore.hashing import content_hash
+from evalcore.judges.bias.pairs import ORDER_UNKNOWN
 from evalcore.judges.foreign.records import ForeignFile, ForeignVerdict
 from evalcore.judges.records import Verdict
 from evalcore.protocols import Completion
@@ -53,7 +54,7 @@ def import_verdicts(foreign: ForeignFile, store: Store) -> Imported:
     verdicts = [
         _verdict(item, now)
         for item in keyed
-        if item.verdict.shown in ("a_first", "b_first") and item.verdict.rater_kind != "human"
+        if item.verdict.shown != "both_orders" and item.verdict.rater_kind != "human"
     ]
     names = {name for item in keyed for name in (item.verdict.model_a, item.verdict.model_b)}
     raters = {item.verdict.rater for item in keyed if item.verdict.rater_kind == "judge"}
@@ -113,6 +114,7 @@ def _verdict(item: _Keyed, now: str) -> Verdict:
         swapped=verdict.shown == "b_first",
         winner=verdict.winner,
         value=verdict.score_a,
+        label=ORDER_UNKNOWN if verdict.shown == "unknown" else "",
         parts={} if marks is None else {"model_a": marks[0], "model_b": marks[1]},
         created_utc=now,
         cost_usd=verdict.cost_usd,
