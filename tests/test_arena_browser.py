@@ -1,14 +1,16 @@
 """The voting page in a real browser, over the real service and a real store; stored answers."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 from sqlalchemy.engine import Connection
 
 from arena.arena import Arena
@@ -23,6 +25,7 @@ from evalcore.store import Store, arena_schema, open_store
 
 pytestmark = pytest.mark.browser
 
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 PATIENCE_MS = 30_000
 NAMES = ("Sentinelkoala-7319", "Sentinelalpaca-7319")
 MODELS = ("fingerprint-7319-a", "fingerprint-7319-b")
@@ -86,9 +89,16 @@ HOSTILE = "\n\n".join(
 class StoredPairs(FakeSource):
     """The same prompts with the same answers for everybody."""
 
-    def __init__(self, pairs: dict[str, tuple[str, ...]], *, form: Form | None = None) -> None:
+    def __init__(
+        self,
+        pairs: dict[str, tuple[str, ...]],
+        *,
+        form: Form | None = None,
+        names: tuple[str, ...] = NAMES,
+    ) -> None:
         super().__init__(MODELS, n_items=len(pairs))
         self._pairs = list(pairs.items())
+        self._shown_names = names
         self._wanted = form or Form(reasons=("correct", "helpful", "clear"))
 
     def next_battle(
@@ -102,7 +112,7 @@ class StoredPairs(FakeSource):
         return replace(
             pairing,
             models=(*MODELS, "fingerprint-7319-c")[:n],
-            names=(*NAMES, "Sentinelalpaca-7320")[:n],
+            names=(*self._shown_names, "Sentinelalpaca-7320")[:n],
             example=Example(
                 id=content_hash(asked), messages=(Message(role="user", content=asked),)
             ),
@@ -128,12 +138,20 @@ class Site:
 def make_site(serve, tmp_path_factory) -> Iterator[Callable[..., Site]]:
     opened: list = []
 
-    def make(pairs=ANSWERS, *, form: Form | None = None, n_answers: int = 2, **settings) -> Site:
+    def make(
+        pairs=ANSWERS,
+        *,
+        form: Form | None = None,
+        names: tuple[str, ...] = NAMES,
+        n_answers: int = 2,
+        **settings,
+    ) -> Site:
         store = open_store(tmp_path_factory.mktemp("arena"))
         held = ArenaSettings(**{"secret": "s" * 40, "title": "Koala study"} | settings)
-        arena = Arena(store, StoredPairs(pairs, form=form), settings=held)
+        arena = Arena(store, StoredPairs(pairs, form=form, names=names), settings=held)
         opened.extend((store, arena))
-        return Site(serve(create_app(arena, mount=page_of(arena, n_answers=n_answers))), store)
+        mount = page_of(arena, n_answers=n_answers)
+        return Site(serve(lambda: create_app(arena, mount=mount)), store)
 
     yield make
     for thing in reversed(opened):
@@ -157,8 +175,14 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        asked: list[str] = []
+        page.on("requestfinished", lambda request: asked.append(f"done {request.url}"))
+        page.on("requestfailed", lambda request: asked.append(f"failed {request.url}"))
         page.goto(site.url)
-        wait_for(page, phase)
+        try:
+            wait_for(page, phase)
+        except TimeoutError:
+            pytest.fail(f"no {phase}: {page.content()[-6000:]}\n" + "\n".join(asked))
         return page
 
     yield open_page
@@ -513,3 +537,32 @@ def test_three_answers_are_ranked_and_rated(make_site, visit):
     (vote,) = site.rows(arena_schema.vote)
     assert (vote.choice, vote.ranking) == (None, [2, 1, 2])
     assert vote.ratings == {"quality": [4, 4, 4]}
+
+
+PICTURES = {
+    "arena-desktop-light": ({}, ""),
+    "arena-desktop-dark": ({"color_scheme": "dark"}, ""),
+    "arena-phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True}, ""),
+    "arena-reveal": ({}, "reveal"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_the_page(make_site, chromium, tmp_path, name):
+    """Written to docs/images where PARITY_PICTURES is set, else to a folder of the test."""
+    options, what = PICTURES[name]
+    shown = {"viewport": {"width": 1280, "height": 800}, "device_scale_factor": 1.5} | options
+    folder = IMAGES if os.environ.get("PARITY_PICTURES") else tmp_path
+    site = make_site(names=("koala-13b", "alpaca-13b"))
+    context = chromium.new_context(**shown, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(site.url)
+    wait_for(page, "ready")
+    if what == "reveal":
+        page.keyboard.press("1")
+        wait_for(page, "recorded")
+        page.keyboard.press("Enter")
+        wait_for(page, "revealed")
+    picture = page.screenshot(path=folder / f"{name}.png")
+    context.close()
+    assert len(picture) > 20_000

@@ -14,7 +14,6 @@ from arena.live.opening import live_arena, open_live
 from arena.live.settings import LiveSettings
 from arena.live.source import Drawing
 from arena.page.layout import page_of
-from arena.page.pacing import Pacing
 from arena.service import create_app
 from arena.settings import ArenaSettings
 from evalcore.protocols import GenerateRequest
@@ -57,14 +56,17 @@ def breaks(_request: GenerateRequest) -> Iterator[str]:
 def make_live(serve, tmp_path_factory) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
-        def make(first: Script, second: Script, *, pacing: Pacing | None = None) -> str:
+        def make(first: Script, second: Script) -> str:
             store = stack.enter_context(open_store(tmp_path_factory.mktemp("live")))
             models = [Scripted("secret-model-1", first), Scripted("secret-model-2", second)]
             limits = LiveSettings(silence_s=5.0, answer_s=60.0)
-            live = open_live([[model] for model in models], Drawing(seed=1), settings=limits)
+            specs = [model.spec for model in models]
+            live = open_live(specs, Drawing(seed=1), settings=limits)
             settings = ArenaSettings(secret="s" * 40)
             arena = stack.enter_context(live_arena(store, live, settings=settings))
-            return serve(create_app(arena, mount=page_of(arena, live.maker.drafts, pacing=pacing)))
+            live.connect([[model] for model in models])
+            mount = page_of(arena, live.maker.drafts)
+            return serve(lambda: create_app(arena, mount=mount))
 
         yield make
 
