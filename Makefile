@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format bench-ratings bench-engine install install-dev clean
+.PHONY: demo test check format bench-ratings bench-engine bench-arena install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
 
 test: $(VENV)/installed-dev
 	./scripts/install_chromium.sh
+	./scripts/install_postgresql.sh
 	$(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/installed-dev
@@ -27,7 +28,11 @@ bench-ratings: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/ratings.py $(if $(ARENA_RANK_PYTHON),--arena-rank-python $(ARENA_RANK_PYTHON))
 
 bench-engine: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1
+	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1; \
+	first=$$?; $(BIN)/python benchmarks/engine_processes.py --pairs 5 && exit $$first
+
+bench-arena: $(VENV)/installed-dev
+	$(BIN)/python -P benchmarks/arena.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

@@ -15,7 +15,7 @@ from evalcore.protocols import Loglikelihood, LoglikelihoodRequest, Runner
 from evalcore.records import ModelSpec
 from runners import open_runners, parse_model
 
-__all__ = ["variant_contests"]
+__all__ = ["make_adapters", "variant_contests"]
 
 _ATTENTION = ("q_proj", "v_proj")
 _ALL = (*_ATTENTION, "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -30,7 +30,7 @@ def variant_contests(_runner: Runner, folder: Path, device: str) -> list[Callabl
 
 
 def _contest(folder: Path, device: str) -> Contest:
-    adapters = [_make_adapter(folder, place) for place in range(len(_TARGETS))]
+    adapters = make_adapters(folder)
     base = f"hf:{folder}?device={device}"
     specs = [parse_model(text) for text in (base, *(f"{base}+lora:{path}" for path in adapters))]
     requests = [
@@ -69,6 +69,11 @@ def _differences(
         if off > 1e-4:
             return f"variant {variant} is off by {off:.2g}"
     return ""
+
+
+def make_adapters(folder: Path) -> list[Path]:
+    """Write four random adapters, two on query and value layers and two on all."""
+    return [_make_adapter(folder, place) for place in range(len(_TARGETS))]
 
 
 def _make_adapter(folder: Path, place: int) -> Path:
