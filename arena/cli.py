@@ -178,7 +178,8 @@ def _models_behind(live: Live) -> Iterator[Callable[[], None]]:
                     ends.wait()
         except Exception as error:
             errors.append(error)
-            signal.pthread_kill(caller, signal.SIGINT)
+            if not ends.is_set():
+                signal.pthread_kill(caller, signal.SIGINT)
 
     thread = threading.Thread(target=work, name="arena-models", daemon=True)
     thread.start()
