@@ -6,6 +6,7 @@ import pytest
 
 from evalcore.errors import InputError
 from evalcore.judges.rules import parse_rule
+from evalcore.protocols import Completion
 
 
 def rates(prompt: str) -> str:
@@ -65,18 +66,19 @@ def test_unscored_rating_is_replaced_when_a_reply_comes(room, question):
     example = question("q", "Why?")
     spec = room.answer(example, "model", "marks=5")
     plan = room.plan([spec], [example], kind="single")
-    judge = room.member(rates)
-
-    def fail(requests):
-        raise KeyboardInterrupt
-
-    runner = room.runners[judge.fingerprint]
-    runner.generate, works = fail, runner.generate
-    with pytest.raises(KeyboardInterrupt):
-        room.judge(plan, judge, prompt="single")
-    runner.generate = works
+    failed = Completion(
+        text="HTTP 500",
+        finish_reason="error",
+        prompt_tokens=0,
+        completion_tokens=0,
+        duration_s=0.0,
+    )
+    judge = room.member(lambda _prompt: failed)
     (run,) = room.judge(plan, judge, prompt="single").runs
-    assert run.estimates["rating"].value == 5
+    assert run.estimates["rating"].n_unscored == 1
+    room.runners[judge.fingerprint].reply = rates
+    room.judge(plan, judge, prompt="single")
+    assert room.store.score_table(run.task_hash, "rating").values.tolist() == [[5.0]]
 
 
 def test_turns_are_rated_each_and_averaged(room, question):
