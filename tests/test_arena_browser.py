@@ -566,3 +566,33 @@ def test_pictures_of_the_page(make_site, chromium, tmp_path, name):
     picture = page.screenshot(path=folder / f"{name}.png")
     context.close()
     assert len(picture) > 20_000
+
+
+def test_a_vote_outlives_a_server_that_is_away(site, visit):
+    page, aborted = visit(site), []
+
+    def abort_twice(route) -> None:
+        aborted.append(route.request.post_data)
+        route.abort() if len(aborted) <= 2 else route.continue_()
+
+    page.route("**/api/vote", abort_twice)
+    page.keyboard.press("2")
+    expect(page.locator("#status")).to_contain_text("Nothing is lost")
+    wait_for(page, "recorded")
+    assert len(set(aborted)) == 1
+    assert [vote.choice for vote in votes_of(site, page)] == ["right"]
+
+
+def test_a_store_that_is_away_is_told_and_tried_again(site, visit):
+    page, answers = visit(site), iter([503, 503])
+    away = json.dumps({"code": "store_unavailable", "message": "later"})
+
+    def refuse_twice(route) -> None:
+        code = next(answers, None)
+        route.continue_() if code is None else route.fulfill(status=code, body=away)
+
+    page.route("**/api/vote", refuse_twice)
+    page.keyboard.press("3")
+    expect(page.locator("#status")).to_contain_text("Nothing is lost")
+    wait_for(page, "recorded")
+    assert [vote.choice for vote in votes_of(site, page)] == ["tie"]

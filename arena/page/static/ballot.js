@@ -62,7 +62,7 @@ function scale(name, [low, high], position, question) {
   const group = document.createElement("fieldset");
   const legend = document.createElement("legend");
   if (question?.text) legend.textContent = question.text;
-  else if (lookUp(name)) setText(legend, name);
+  else if (name === "rank") setText(legend, name);
   else legend.textContent = name;
   const options = document.createElement("div");
   options.className = "options";
