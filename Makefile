@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format bench-ratings bench-engine bench-arena install install-dev clean
+.PHONY: demo test check format bench-ratings bench-engine bench-arena bench-judge install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
@@ -33,6 +33,9 @@ bench-engine: $(VENV)/installed-dev
 
 bench-arena: $(VENV)/installed-dev
 	$(BIN)/python -P benchmarks/arena.py
+
+bench-judge: $(VENV)/installed-dev
+	$(BIN)/python -P benchmarks/judge.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

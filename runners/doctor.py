@@ -27,6 +27,7 @@ PACKAGES: Final = (
     "safetensors",
     "tokenizers",
     "huggingface_hub",
+    "openai",
 )
 """Those whose version can change a number."""
 
