@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 __all__ = ["Telemetry"]
@@ -42,6 +44,10 @@ class Telemetry:
             "Transactions that wait for the writer.",
             registry=self._registry,
         )
+
+    def follow(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show a figure that is kept elsewhere, read whenever it is asked for."""
+        Gauge(f"parity_arena_{name}", text, registry=self._registry).set_function(read)
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""

@@ -462,7 +462,7 @@ def test_outage_of_moderation_lets_the_prompt_in_and_marks_the_battle(make_place
     assert place.follow(place.open()).status is BattleStatus.READY
     (battle,) = place.rows(tables.battle)
     assert battle.flags["moderation"] == "unavailable"
-    assert place.live.maker.load().n_unmoderated == 3
+    assert b"parity_arena_live_unmoderated 3.0" in place.arena.telemetry.text()
 
 
 def test_battle_of_a_model_that_is_gone_for_good_ends(tmp_path, talkers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -10,13 +10,14 @@ from arena.arena import Arena
 from arena.live.admission import Admission
 from arena.live.health import Health
 from arena.live.lanes import make_lanes
-from arena.live.making import LiveMaker
+from arena.live.making import LiveLoad, LiveMaker
 from arena.live.moderation import Moderator
 from arena.live.settings import LiveSettings
 from arena.live.source import Drawing, LiveSource
 from arena.masking import Masker, names_of
 from arena.settings import ArenaSettings
 from arena.sources import Verifier
+from arena.telemetry import Telemetry
 from evalcore.errors import InputError
 from evalcore.protocols import Runner
 from evalcore.records import ModelSpec
@@ -98,7 +99,25 @@ def live_arena(
     for spec in live.models:
         store.add_model(spec)
     arena = Arena(store, live.source, settings=settings, maker=live.maker, verifier=verifier)
+    _follow(arena.telemetry, live.maker)
     with closing(arena):
         live.maker.start(arena)
         with closing(live.maker):
             yield arena
+
+
+_FIGURES: dict[str, tuple[str, Callable[[LiveLoad], int]]] = {
+    "running": ("Battles that are being answered.", lambda load: load.n_running),
+    "waiting": ("Battles that wait for it.", lambda load: load.n_waiting),
+    "answered": ("Turns answered so far.", lambda load: load.n_answered),
+    "failed": ("Turns that models failed at so far.", lambda load: load.n_failed),
+    "unmoderated": (
+        "Texts that moderation could not look at so far. Alert on any increase.",
+        lambda load: load.n_unmoderated,
+    ),
+}
+
+
+def _follow(telemetry: Telemetry, maker: LiveMaker) -> None:
+    for name, (text, read) in _FIGURES.items():
+        telemetry.follow(f"live_{name}", text, lambda read=read: read(maker.load()))
