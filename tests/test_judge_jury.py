@@ -12,6 +12,7 @@ from evalcore.judges.jury import jury, jury_outcome, jury_rating
 from evalcore.judges.merging import Outcome
 from evalcore.judges.rated import RatedTurn
 from evalcore.judges.records import Answer, Judge
+from evalcore.protocols import Completion
 from evalcore.records import ModelSpec
 
 WINNERS = ("model_a", "model_b", "tie", "both_bad", None)
@@ -123,3 +124,23 @@ def test_jury_of_one_and_two_of_a_name_are_refused(room, question):
 def _verdict(prompt: str, better: str) -> str:
     first = prompt.index(f"answer of {better}") < prompt.index("Answer B:")
     return f'{{"verdict": "{"A" if first else "B"}"}}'
+
+
+def test_member_without_a_reply_abstains_from_a_rating(room, question):
+    example = question("q", "Why?")
+    spec = room.answer(example, "model", "an answer")
+    failed = Completion(
+        text="HTTP 500",
+        finish_reason="error",
+        prompt_tokens=0,
+        completion_tokens=0,
+        duration_s=0.0,
+    )
+    members = [
+        room.member(lambda _prompt: '{"rating": 6}', "heavy", weight=2.0),
+        room.member(lambda _prompt: failed, "absent"),
+    ]
+    plan = room.plan([spec], [example], kind="single")
+    result = room.judge(plan, *members, prompt="single", is_jury=True)
+    assert result.runs[0].estimates["rating"].value == pytest.approx(6)
+    assert "absent: HTTP 500" in result.problems[0]

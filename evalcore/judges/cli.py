@@ -28,12 +28,10 @@ from runners.commandline import (
 
 if TYPE_CHECKING:
     from evalcore.judges.ledger import Estimated
-    from evalcore.judges.planning import Plan
     from evalcore.judges.records import Judge, Protocol
     from evalcore.judges.rules import Rule
     from evalcore.judges.summary import JudgingResult
     from evalcore.records import Estimate, Example, ModelSpec
-    from evalcore.store import Store
 
 __all__ = ["judge"]
 
@@ -136,8 +134,10 @@ def judge(
             as_json=as_json,
         )
         return
+    from evalcore.judges.answers import stored_answers
     from evalcore.judges.jobs import JudgingJob, estimate
     from evalcore.judges.judging import judge as do_job
+    from evalcore.judges.planning import Plan
     from evalcore.judges.prompt_files import load_protocol
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
@@ -149,14 +149,17 @@ def judge(
     examples = _examples(prompts or (), references, limit)
     opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
     with open_store(workspace, store, create=False) as opened:
+        plan = Plan(
+            name="+".join(path.stem for path in prompts or ()),
+            specs=specs,
+            examples=examples,
+            answers=stored_answers(opened, specs, examples),
+            kind=protocol.kind,
+            baseline=against,
+            order=order,
+        )
         job = JudgingJob(
-            plan=_plan(
-                opened,
-                (specs, against),
-                examples,
-                name="+".join(path.stem for path in prompts or ()),
-                settings=(protocol, order),
-            ),
+            plan=plan,
             protocol=protocol,
             judges=judges,
             rules=rules,
@@ -247,29 +250,6 @@ def _examples(
         check_ids(some, path)
         examples += some
     return tuple(examples if references is None else with_references(examples, references))
-
-
-def _plan(
-    store: Store,
-    models: tuple[tuple[ModelSpec, ...], str | None],
-    examples: tuple[Example, ...],
-    *,
-    name: str,
-    settings: tuple[Protocol, OrderPolicy],
-) -> Plan:
-    from evalcore.judges.answers import stored_answers
-    from evalcore.judges.planning import Plan
-
-    (specs, against), (protocol, order) = models, settings
-    return Plan(
-        name=name,
-        specs=specs,
-        examples=examples,
-        answers=stored_answers(store, specs, examples),
-        kind=protocol.kind,
-        baseline=against,
-        order=order,
-    )
 
 
 def _price(judge: Judge, prompt_tokens: int, completion_tokens: int) -> float | None:

@@ -144,13 +144,13 @@ def _judge_summary(found: Found) -> JudgeSummary:
 
 def _unscored(members: Sequence[Found]) -> Iterator[str]:
     for found in members:
-        n_replies = found.tally.n_calls - found.tally.n_missing
-        if found.judge.spec is None:
-            n_replies = len(found.outcomes)
-        if found.tally.n_unscored:
+        n_unscored, name = found.tally.n_unscored, found.judge.name
+        if n_unscored and found.judge.spec is None:
+            yield f"{n_unscored} of {len(found.outcomes)} pairs have no value by {name}"
+        elif n_unscored:
             yield (
-                f"{found.tally.n_unscored} of {n_replies} replies of {found.judge.name} hold no "
-                "verdict that can be read; they are kept, and unscored"
+                f"{n_unscored} of {found.tally.n_calls - found.tally.n_missing} replies of {name} "
+                "hold no verdict that can be read; they are kept, and unscored"
             )
 
 

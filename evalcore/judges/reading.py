@@ -100,7 +100,7 @@ def _read_unit(
     return Said(
         verdicts=verdicts,
         outcomes=_outcomes(job, unit, [] if n_missing else verdicts),
-        rated=[_rated(verdict) for verdict in verdicts if verdict.model_b is None],
+        rated=_rated(unit, verdicts),
         text=texts[0] if texts else "",
     )
 
@@ -116,24 +116,30 @@ def _outcomes(job: JudgingJob, unit: Unit, verdicts: Sequence[Verdict]) -> list[
     return [of_pair(unit, pair, prompt_version=version) for pair in combinations(unit.answers, 2)]
 
 
-def _rated(verdict: Verdict) -> RatedTurn:
-    return RatedTurn(
-        fingerprint=verdict.model_a,
-        example_id=verdict.example_id,
-        turn=verdict.turn,
-        value=verdict.value,
-        parts=verdict.parts,
-    )
+def _rated(unit: Unit, verdicts: Sequence[Verdict]) -> list[RatedTurn]:
+    """Return the rating of a single answer, nan without a reply; none for several answers."""
+    if len(unit.answers) > 1:
+        return []
+    (answer,) = unit.answers
+    value, parts = (verdicts[0].value, verdicts[0].parts) if verdicts else (math.nan, {})
+    return [
+        RatedTurn(
+            fingerprint=answer.fingerprint,
+            example_id=unit.example.id,
+            turn=unit.turn,
+            value=value,
+            parts=parts,
+        )
+    ]
 
 
 def read_joint(judges: Sequence[Judge], said: Sequence[Said]) -> Said:
     """Let the jury say something of a unit, from what each member said of it."""
     by_pair = zip(*[one.outcomes for one in said], strict=True)
     outcomes = [jury_outcome(judges, some) for some in by_pair]
-    if not all(one.rated for one in said):
-        return Said(outcomes=outcomes, text=_told(judges, said))
-    rated = jury_rating(judges, [one.rated[0] for one in said])
-    return Said(rated=[rated], text=_told(judges, said))
+    by_answer = zip(*[one.rated for one in said], strict=True)
+    rated = [jury_rating(judges, some) for some in by_answer]
+    return Said(outcomes=outcomes, rated=rated, text=_told(judges, said))
 
 
 def _told(judges: Sequence[Judge], said: Sequence[Said]) -> str:

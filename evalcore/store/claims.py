@@ -28,8 +28,8 @@ _RENEWALS = 4  # in a claim's life, so that one late heartbeat loses nothing
 class Claims(Database):
     """What processes are about to pay for.
 
-    A claim ends when it is released, when its process is found dead on this machine, or two minutes
-    after the last heartbeat of a process elsewhere.
+    A claim ends when it is released, when its process is found dead on this machine, or, of a
+    process elsewhere, two minutes after its last heartbeat.
     """
 
     @contextmanager
@@ -78,8 +78,9 @@ class Claims(Database):
 def _bury_the_dead(connection: Connection) -> None:
     # The deletion comes first: it takes SQLite's write lock before anything is read.
     claim = schema.claim.c
-    connection.execute(schema.claim.delete().where(claim.expires_utc < utc_now()))
-    owners = connection.scalars(sa.select(claim.owner).distinct())
+    is_elsewhere = ~claim.owner.startswith(f"{_machine()}:")
+    connection.execute(schema.claim.delete().where(is_elsewhere, claim.expires_utc < utc_now()))
+    owners = connection.scalars(sa.select(claim.owner).where(~is_elsewhere).distinct())
     dead = [owner for owner in owners if _is_dead(owner)]
     connection.execute(schema.claim.delete().where(claim.owner.in_(dead)))
 
@@ -94,10 +95,8 @@ def _owner() -> str:
 
 
 def _is_dead(owner: str) -> bool:
-    """Tell whether a process of this machine has ended; of those elsewhere nothing is known."""
-    machine, pid, began = owner.split(":")
-    if machine != _machine():
-        return False
+    """Tell whether a process of this machine has ended."""
+    _, pid, began = owner.split(":")
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
