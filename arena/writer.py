@@ -167,7 +167,6 @@ class Writer:
         self._check_file()
         if self._connection is None:
             connection = self._engine.connect()
-            connection.detach()  # its settings are not for the pool
             cursor = (
                 connection.connection.cursor()
             )  # past SQLAlchemy, which would begin a transaction
@@ -201,7 +200,7 @@ class Writer:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            self._connection.invalidate()
+            self._connection.invalidate()  # closes it: its settings are not for the pool
             self._connection.close()
             self._connection = None
         self._engine.dispose()

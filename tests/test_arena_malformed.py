@@ -1,0 +1,131 @@
+"""Ten thousand requests that make no sense: none breaks the service, none is a vote."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message
+
+from arena.arena import Arena
+from arena.identity import RATER_COOKIE
+from arena.service import create_app
+from evalcore.store import Store
+from evalcore.store.arena_schema import vote
+
+ROUTES = (
+    *("session", "login", "logout", "consent", "forget", "battle", "view", "turn", "vote"),
+    *("reveal", "undo", "skip", "mistake", "nothing", "../vote", "vote/1"),
+)
+FIELDS = (
+    *("token", "choice", "ranking", "ratings", "reasons", "comment", "visible_ms", "reveal"),
+    *("evidence", "prompt", "advance", "version", "votes", "name", "password", "link", "other"),
+)
+TOGETHER = 25
+TRACES = ("Traceback", "sqlalchemy", 'File "', "pydantic", ".py")
+
+texts = st.text(max_size=30) | st.sampled_from(["left", "tie", "\x00", "' OR 1=1 --", "😀" * 300])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(st.sampled_from(FIELDS), values, max_size=5)
+bodies = objects.map(lambda found: json.dumps(found).encode()) | st.binary(max_size=80)
+
+
+@pytest.fixture
+def client(open_arena: Callable[..., Arena]) -> Iterator[TestClient]:
+    """Give a client with a battle that waits for its vote."""
+    app = create_app(open_arena())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.post("/api/session", json={})
+        yield client
+
+
+async def ask(app: ASGIApp, asked: tuple[str, str, bytes, str | None]) -> tuple[int, str]:
+    """Send a request past the network; return status and body."""
+    method, route, body, cookie = asked
+    headers = [(b"host", b"arena.test")]
+    if cookie is not None:
+        headers.append((b"cookie", f"{RATER_COOKIE}={cookie}".encode()))
+    scope = {"type": "http", "method": method, "path": f"/api/{route}", "headers": headers}
+    scope |= {
+        "query_string": b"",
+        "client": ("192.0.2.1", 1),
+        "http_version": "1.1",
+        "scheme": "http",
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode()
+
+
+@pytest.mark.slow
+def test_malformed_requests_break_nothing_and_are_no_votes(
+    open_arena: Callable[..., Arena], arena_store: Store
+):
+    arena = open_arena(vote_limit="", battle_limit="", login_limit="")
+    app, rater = create_app(arena), arena.identity.new_rater("visitor")
+    cookies = st.none() | st.just(arena.identity.rater_cookie(rater)) | st.text("abc.-_")
+    methods = st.sampled_from(["POST"] * 8 + ["GET", "PUT", "DELETE", "OPTIONS"])
+    asked = st.tuples(methods, st.sampled_from(ROUTES), bodies, cookies)
+
+    @settings(
+        max_examples=10_000 // TOGETHER, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(st.lists(asked, min_size=TOGETHER, max_size=TOGETHER))
+    def ask_all(requests: list[tuple[str, str, bytes, str | None]]) -> None:
+        async def together() -> list[tuple[int, str]]:
+            return await asyncio.gather(*(ask(app, request) for request in requests))
+
+        for status, text in runner.run(together()):
+            assert status < 500, text
+            assert not [trace for trace in TRACES if trace in text], text
+
+    with asyncio.Runner() as runner:
+        runner.run(arena.next(rater))
+        ask_all()
+    with arena_store.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(vote)).scalar() == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"choice": "LEFT"},
+        {"choice": None},
+        {"choice": ["left"]},
+        {"reveal": "yes"},
+        {"visible_ms": -1},
+        {"visible_ms": 10**30},
+        {"comment": "x" * 5000},
+        {"comment": "\x00"},
+        {"comment": "\ud800"},
+        {"extra": 1},
+        {"ranking": [1, 2]},
+        {"ratings": {"help": [1, 2]}},
+        {"token": "x" * 32},
+        {"token": ""},
+    ],
+)
+def test_vote_with_one_thing_wrong_is_refused_in_one_line(
+    client: TestClient, arena_store: Store, change: dict
+):
+    token = client.post("/api/battle", json={}).json()["battle"]["token"]
+    body = {"token": token, "choice": "left", "reveal": False} | change
+    answer = client.post("/api/vote", content=json.dumps(body))
+    assert answer.status_code in (404, 422)
+    assert "\n" not in answer.json()["message"]
+    assert list(arena_store.comparisons()) == []
