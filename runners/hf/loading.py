@@ -62,7 +62,8 @@ def load_base(spec: ModelSpec) -> Base:
             raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
     _check_complete(info, folder)
     model.eval()
-    settle_layers(model)
+    if spec.quantization is not None:
+        settle_layers(model)
     end_tokens = _end_tokens(model.generation_config)
     # The checkpoint's decoding defaults (a temperature, a repetition penalty) are not ours.
     model.generation_config = GenerationConfig()

@@ -1,11 +1,13 @@
-"""bitsandbytes: 8-bit and 4-bit weights, and whether this machine can run them."""
+"""bitsandbytes: 8-bit and 4-bit weights, and whether this machine can run them.
+
+The library takes long to import, which models that aren't quantised needn't wait for.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-import bitsandbytes as bnb
 import torch
 from transformers import BitsAndBytesConfig
 
@@ -49,6 +51,8 @@ def settle_layers(model: Any) -> None:
     On CPUs that have it, the first use of a 4-bit layer packs its weight in blocks of 32 rows and
     64 columns, and fails for other shapes (``_convert_weight_packed_for_cpu``).
     """
+    import bitsandbytes as bnb
+
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear4bit) and (
             layer.out_features % _PACKED_ROWS or layer.in_features % _PACKED_COLUMNS
@@ -75,6 +79,8 @@ def why_not(quantization: str, device: str) -> str | None:
 
 
 def _relative_error(quantization: str, device: torch.device) -> float:
+    import bitsandbytes as bnb
+
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(_N, _N, generator=generator)
     inputs = torch.randn(_N, _N, generator=generator)

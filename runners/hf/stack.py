@@ -1,6 +1,7 @@
 """LoRA stacks on one resident base: W + Σ weight·scaling·B·A, switched in place.
 
-Nothing is ever merged into the base: that would round it, and on a quantised base break it.
+Nothing is ever merged into the base: that would round it, and on a quantised base break it. peft
+takes long to import, which a base without adapters needn't wait for.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
 from safetensors.torch import load_file
 
 from evalcore.errors import ModelError
 from evalcore.records import Adapter
 from runners.adapters import read_adapter
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 __all__ = ["LoraStack"]
 
@@ -70,6 +72,9 @@ class LoraStack:
 
     def _read(self, adapter: Adapter) -> None:
         """Put an adapter's matrices into the model, inactive."""
+        from peft import inject_adapter_in_model
+        from peft.tuners.tuners_utils import cast_adapter_dtype
+
         name = f"adapter{next(self._numbers)}"
         files = read_adapter(Path(adapter.path))
         with _known_warnings():
@@ -115,6 +120,8 @@ class LoraStack:
                     yield f"{module_name}.{kind}", getattr(layer, kind)[name]
 
     def _layers(self) -> Iterator[tuple[str, Any]]:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         for module_name, module in self._model.named_modules():
             if isinstance(module, BaseTunerLayer):
                 yield module_name, module
@@ -122,6 +129,8 @@ class LoraStack:
 
 def _plain_config(folder: Path) -> LoraConfig:
     """Read a configuration for inference; what an adapter's training began from doesn't matter."""
+    from peft import LoraConfig
+
     config = LoraConfig.from_pretrained(str(folder))
     config.init_lora_weights = True
     config.inference_mode = True
