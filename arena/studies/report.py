@@ -161,7 +161,8 @@ def _n_complete(study: RegisteredStudy, votes: Iterable[RecordedVote]) -> int:
 
 def _skips(connection: Connection, study: str) -> dict[str, int]:
     columns = battle.c
-    reason: Any = sa.func.coalesce(columns.reason, "")
+    # A bound value would be another one in GROUP BY than in SELECT, which PostgreSQL refuses.
+    reason: Any = sa.func.coalesce(columns.reason, sa.literal_column("''"))
     query = (
         sa.select(columns.status, reason.label("reason"), sa.func.count().label("n"))
         .where(
