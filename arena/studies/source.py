@@ -28,7 +28,13 @@ from arena.studies.assignment import Assignment, RaterHistory, Tally, assign, pl
 from arena.studies.definition import StudyDefinition
 from arena.studies.items import StudyItem
 from arena.studies.registry import RegisteredStudy
-from arena.studies.stopping import closed_items, decide, is_decided, kept_decisions
+from arena.studies.stopping import (
+    closed_items,
+    complete_means,
+    decide,
+    is_decided,
+    kept_decisions,
+)
 from evalcore.records import ModelSpec
 from evalcore.store.arena_schema import battle as battle_table
 from evalcore.store.arena_schema import exposure, study
@@ -209,10 +215,12 @@ class StudySource:
         if n_complete <= before.get("n_complete", 0):
             return before
         votes = read_votes(connection, self.study, self._registered.items)
-        decisions = kept_decisions(before, decide(self._registered, votes), n_complete=n_complete)
+        n_looked_at = sum(map(len, complete_means(self._registered, votes).values()))
+        found = decide(self._registered, votes)
+        decisions = kept_decisions(before, found, n_complete=n_looked_at)
         values: dict[str, Any] = {"decisions": decisions}
         if _all_decided(decisions):
-            values["stop_reason"] = f"every pair was decided after {n_complete} items"
+            values["stop_reason"] = f"every pair was decided after {n_looked_at} items"
         connection.execute(study.update().where(study.c.name == self.study).values(**values))
         return decisions
 

@@ -15,7 +15,7 @@ from evalcore.stats.parity import Verdict
 from evalcore.stats.sequential import Decision, first_decision
 from evalcore.votes.columns import OUTCOME_SCORES, WINNERS
 
-__all__ = ["closed_items", "decide", "is_decided", "kept_decisions", "pair_key"]
+__all__ = ["closed_items", "complete_means", "decide", "is_decided", "kept_decisions", "pair_key"]
 
 
 def pair_key(models: Iterable[str]) -> str:
@@ -24,32 +24,36 @@ def pair_key(models: Iterable[str]) -> str:
 
 
 def decide(study: RegisteredStudy, votes: Iterable[RecordedVote]) -> dict[str, Decision]:
-    """Apply the study's rule to each pair of models.
-
-    What is looked at are means over items that have all their ratings, in the order in which they
-    were complete: votes on one item depend on each other. Pairs share the error evenly.
+    """Apply the study's rule to each pair of models; pairs share the error evenly.
 
     Returns
     -------
     dict
         By pair; empty for a study with a fixed number of votes.
     """
-    definition = study.definition
-    if definition.stop.rule == "fixed":
+    if study.definition.stop.rule == "fixed":
         return {}
-    pairs = list(dict.fromkeys(item.models for item in study.plan.of_kind("main")))
-    rule = definition.stop.stopping_rule(n_pairs=len(pairs))
+    means = complete_means(study, votes)
+    rule = study.definition.stop.stopping_rule(n_pairs=len(means))
+    return {pair: first_decision(of_pair, rule) for pair, of_pair in means.items()}
+
+
+def complete_means(study: RegisteredStudy, votes: Iterable[RecordedVote]) -> dict[str, list[float]]:
+    """Return by pair what the rule looks at: means over items that have all their ratings.
+
+    They are in the order in which they were complete. Votes on one item depend on each other, so
+    that single votes must not be looked at; votes that can still change don't count yet.
+    """
     scores = _scores_by_item(votes)
-    complete: dict[tuple[str, ...], list[tuple[int, float]]] = {pair: [] for pair in pairs}
+    wanted = study.definition.ratings_per_item
+    found: dict[str, list[tuple[int, float]]] = {}
     for item in study.plan.of_kind("main"):
-        of_item = scores[item.id][: definition.ratings_per_item]
-        if len(of_item) == definition.ratings_per_item:
+        of_pair = found.setdefault(pair_key(item.models), [])
+        of_item = scores[item.id][:wanted]
+        if len(of_item) == wanted:
             mean = float(np.mean([score for _, score in of_item]))
-            complete[item.models].append((of_item[-1][0], mean))
-    return {
-        pair_key(pair): first_decision([mean for _, mean in sorted(means)], rule)
-        for pair, means in complete.items()
-    }
+            of_pair.append((of_item[-1][0], mean))
+    return {pair: [mean for _, mean in sorted(means)] for pair, means in found.items()}
 
 
 def closed_items(study: RegisteredStudy, decisions: Mapping[str, Any]) -> set[str]:
