@@ -33,7 +33,7 @@ PATIENCE_S = 20.0
 UNANSWERED = (BattleStatus.CREATED, BattleStatus.STREAMING)
 SECRET = ArenaSettings(secret="s" * 40)
 SETTINGS = LiveSettings(
-    params=SamplingParams(max_new_tokens=50), silence_s=0.5, answer_s=2.0, most_characters=2000
+    params=SamplingParams(max_new_tokens=50), silence_s=1.0, answer_s=5.0, most_characters=2000
 )
 
 
@@ -215,7 +215,7 @@ def test_endpoint_that_is_gone_ends_the_battle_and_names_nobody(make_place):
 
 def outcome_for(make_place, scripts, **settings) -> tuple:
     """Return all that a visitor sees, in a form in which battles can be compared."""
-    limits = LiveSettings(params=SETTINGS.params, silence_s=0.5, answer_s=1.0, **settings)
+    limits = LiveSettings(params=SETTINGS.params, silence_s=1.0, answer_s=1.5, **settings)
     groups = [[Scripted(name, script)] for name, script in zip(("a", "b"), scripts, strict=True)]
     place = make_place(*groups, settings=limits)
     view = place.follow(place.open())
@@ -234,7 +234,7 @@ def test_model_that_streams_for_ever_fails_when_the_time_is_over(make_place):
     place = make_place(
         [Scripted("endless", streams_for_ever)],
         [Scripted("beta", says("Fine."))],
-        settings=LiveSettings(params=SETTINGS.params, silence_s=0.5, answer_s=0.6),
+        settings=LiveSettings(params=SETTINGS.params, silence_s=5.0, answer_s=0.6),
     )
     assert place.follow(place.open()).status is BattleStatus.VOID
     (event,) = place.rows(tables.vote_event)
@@ -254,6 +254,26 @@ def test_endless_answer_is_cut_for_both_sides_at_the_same_length(make_place, scr
     answers = view.turns[-1].answers
     assert [len(answer.text) for answer in answers] == [300, 300]
     assert {answer.finish_reason for answer in answers} == {"length"}
+
+
+def test_characters_that_can_not_be_stored_are_replaced(make_place):
+    place = make_place(
+        [Scripted("a1", says("nul \0, half a pair \ud83d, ", "whole 😀"))],
+        [Scripted("b1", says("Fine."))],
+    )
+    view = place.follow(place.open())
+    assert "nul \ufffd, half a pair ?, whole 😀" in texts(view)
+
+
+def test_fault_of_ours_ends_the_battle_and_not_the_worker(make_place, talkers, monkeypatch):
+    settings = LiveSettings(params=SETTINGS.params, most_running=1)
+    place = make_place(*talkers, settings=settings)
+    with monkeypatch.context() as broken:
+        broken.setattr("arena.live.making.Session.wait", lambda _self: 1 / 0)
+        assert place.follow(place.open()).status is BattleStatus.VOID
+    (event,) = place.rows(tables.vote_event)
+    assert event.detail["broken"] == "ZeroDivisionError: division by zero"
+    assert place.follow(place.open()).status is BattleStatus.READY
 
 
 def test_model_that_fails_twice_rests_and_the_others_go_on(make_place):

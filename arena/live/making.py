@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -194,9 +195,10 @@ class LiveMaker:
             battle, turn = task
             try:
                 self._answer(desk, battle, turn)
-            except Exception:
+            except Exception as error:
                 # One battle's trouble must not end the thread that the next ones need.
                 _LOG.exception("arena: battle %s could not be answered", battle.id)
+                self._give_up(desk, battle, error)
             finally:
                 self._forget(battle, turn)
 
@@ -220,6 +222,12 @@ class LiveMaker:
             _LOG.warning("arena: battle %s failed: %s", battle.id, report)
             self._patiently(partial(desk.failed, battle.id, reason="no_answer", detail=report))
         self._count(battle, session, outcome)
+
+    def _give_up(self, desk: Desk, battle: Battle, error: Exception) -> None:
+        """Let a visitor go on whose battle broke something of ours, unless it is gone by now."""
+        detail = {"failures": [], "broken": f"{type(error).__name__}: {error}"}
+        with suppress(Refused):
+            desk.failed(battle.id, reason="no_answer", detail=detail)
 
     def _moderate(self, session: Session) -> Outcome:
         """Look at each answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from arena.arena import Arena
 from arena.live.admission import Admission
@@ -120,4 +121,8 @@ _FIGURES: dict[str, tuple[str, Callable[[LiveLoad], int]]] = {
 
 def _follow(telemetry: Telemetry, maker: LiveMaker) -> None:
     for name, (text, read) in _FIGURES.items():
-        telemetry.follow(f"live_{name}", text, lambda read=read: read(maker.load()))
+        telemetry.follow(f"live_{name}", text, partial(_read, maker, read))
+
+
+def _read(maker: LiveMaker, read: Callable[[LiveLoad], int]) -> float:
+    return read(maker.load())

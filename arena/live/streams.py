@@ -71,7 +71,7 @@ class AnswerStream:
         with self._changed:
             if not self.is_wanted or not piece:
                 return
-            kept = piece[: self._room]
+            kept = _storable(piece[: self._room])
             self._room -= len(kept)
             self._last_s = self._clock()
             self._first_s = self._first_s or self._last_s
@@ -138,3 +138,8 @@ class AnswerStream:
         self._last_s = self._clock()
         self._shown.append(self._masking.finish())
         self.finish_reason = reason
+
+
+def _storable(text: str) -> str:
+    """Replace what no database stores: halves of surrogate pairs, and the character 0."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
