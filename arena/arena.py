@@ -257,14 +257,18 @@ class Arena:
             now_ms = self.settings.clock()
             battle = battles.find_by_token(connection, token, rater.id)
             ip_hash = self._addresses.hash(connection, sent.address, now_ms=now_ms)
-            casting = votes.Casting(now_ms=now_ms, ip_hash=ip_hash, unverified=unverified)
+            casting = votes.Casting(
+                now_ms=now_ms, ip_hash=ip_hash, unverified=unverified, seals=reveal
+            )
             receipt, is_new = votes.cast(
                 connection, battle, ballot, casting=casting, keys=self._keys
             )
             if is_new:
-                battle = battles.set_status(connection, battle, BattleStatus.VOTED)
+                battle = battles.set_status(
+                    connection, battle, BattleStatus.VOTED, is_sealed=reveal
+                )
                 self.source.settled(connection, battle, ballot)
-            if reveal:
+            if reveal and not receipt.sealed:
                 receipt = votes.seal(connection, battle, now_ms=now_ms)
             return battle, receipt, is_new
 

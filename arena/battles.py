@@ -168,14 +168,22 @@ def overdue_battles(connection: Connection, now_ms: int) -> list[Battle]:
 
 
 def set_status(
-    connection: Connection, battle: Battle, status: BattleStatus, *, reason: str | None = None
+    connection: Connection,
+    battle: Battle,
+    status: BattleStatus,
+    *,
+    reason: str | None = None,
+    is_sealed: bool = False,
 ) -> Battle:
     """End, reopen or move on a battle; return it as it is now.
 
-    ``ready`` and ``voted`` leave it the rater's present battle, the ends do not.
+    ``ready`` and, until it is sealed, ``voted`` leave it the rater's present battle.
     """
-    is_open = status in _OPEN or status is BattleStatus.VOTED
-    values = {"status": status, "open_for": f"{battle.rater}:{battle.study}" if is_open else None}
+    is_open = status in _OPEN or (status is BattleStatus.VOTED and not is_sealed)
+    values: dict[str, Any] = {
+        "status": status,
+        "open_for": f"{battle.rater}:{battle.study}" if is_open else None,
+    }
     if reason is not None:
         values["reason"] = reason
     _update(connection, battle.id, values)

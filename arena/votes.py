@@ -54,6 +54,8 @@ class Casting:
     ip_hash: str | None = None
     unverified: str | None = None
     """Why the vote could not be checked; None if it was, or nothing had to be."""
+    seals: bool = False
+    """Fix a new vote for good in the same stroke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ def cast(
         "status": status,
         "revision": revision,
         "receipt": keys.receipt(battle.id, revision),
-        "sealed": False,
+        "sealed": casting.seals,
         "ip_hash": casting.ip_hash,
         "changed_utc": utc_text(casting.now_ms),
     }
@@ -123,7 +125,8 @@ def cast(
         )
     else:
         _update(connection, battle.id, row)
-    detail = jsonable(ballot) | {"revision": revision, "unverified": casting.unverified}
+    about = {"revision": revision, "unverified": casting.unverified, "sealed": casting.seals}
+    detail = jsonable(ballot) | about
     kind = "cast" if revision == 1 else "changed"
     note(connection, battle.id, kind, now_ms=casting.now_ms, detail=detail)
     if old is not None:

@@ -168,7 +168,7 @@ def test_mistake_is_left_out_and_not_rewritten(open_arena: OpenArena, arena_stor
         assert receipt.status is VoteStatus.MISTAKEN
     assert comparisons(arena_store) == []
     assert rows(arena_store, vote)[0].choice == "left"
-    assert [row.kind for row in rows(arena_store, vote_event)] == ["cast", "sealed", "mistake"]
+    assert [row.kind for row in rows(arena_store, vote_event)] == ["cast", "mistake"]
 
 
 def test_comment_after_the_reveal_is_kept_as_an_event(open_arena: OpenArena, arena_store: Store):
