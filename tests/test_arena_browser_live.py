@@ -162,6 +162,16 @@ def test_a_refused_prompt_is_given_back(live, ask):
     assert len(page.locator("#composer-text").input_value()) == 9000
 
 
+def test_an_empty_answer_says_so_and_the_battle_goes_on(make_live, ask):
+    page = ask(make_live(writes("", pause_s=0.0), writes("Well.", pause_s=0.01)))
+    wait_for(page, "ready")
+    assert sorted(shown(page)) == ["(no text)", "Well."]
+    page.fill("#composer-text", "And then?")
+    page.keyboard.press("Enter")
+    wait_for(page, "ready")
+    expect(page.locator(".note")).to_have_text(["(no text)"] * 2, timeout=PATIENCE_MS)
+
+
 RECORD = """() => {
     window.growth = [[], []];
     const lengths = [0, 0];

@@ -62,7 +62,7 @@ def build_page(
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(sys.maxsize))
     with gr.Blocks(title="Parity", analytics_enabled=False, fill_width=True) as page:
         conversation = _text("conversation")
-        with gr.Row(elem_id="answers", equal_height=False):
+        with gr.Row(elem_id="answers", elem_classes=[f"of-{n_answers}"], equal_height=False):
             answers = [_answer(position) for position in range(n_answers)]
         show = gr.Button("show", elem_id="show", visible="hidden")
 

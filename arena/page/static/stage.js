@@ -4,13 +4,19 @@
 import { setText, translate } from "./texts.js";
 
 const SILENCE_MS = 10000; // without a frame for so long, the stream is asked for again
+const FIRST_SILENCE_MS = 4000; // Gradio may have drawn its button before it listens to it
 
 export const letter = (position) => String.fromCharCode(65 + position);
 
 export class Stage {
-  /** Wait until Gradio has drawn its components. */
+  /** Wait until Gradio has drawn all its components; they come one by one, in any order. */
   static async open() {
-    await appearance("#show");
+    await until(() => {
+      const [, n_answers] = document.querySelector("#answers")?.className.match(/\bof-(\d+)\b/) ?? [];
+      const n_drawn = document.querySelectorAll(".answer [id^=answer-]").length;
+      const rest = document.querySelectorAll("#show, #conversation").length;
+      return n_drawn === Number(n_answers) && rest === 2;
+    });
     return new Stage();
   }
 
@@ -35,7 +41,7 @@ export class Stage {
     const isOver = () => this.columns.every((column) => column.querySelector(complete));
     const stale = this.row.querySelector(".ended")?.className;
     const isLost = () => ![undefined, stale].includes(this.row.querySelector(".ended")?.className);
-    await this.drawn(() => isOver() || isLost(), resume);
+    if (!isOver()) await this.drawn(() => isOver() || isLost(), resume);
     this.row.setAttribute("aria-busy", "false");
     return isOver();
   }
@@ -44,9 +50,9 @@ export class Stage {
   async drawn(isEnough, resume) {
     const show = () => document.querySelector("#show").click();
     let silence;
-    const listen = () => {
+    const listen = (wait_ms = SILENCE_MS) => {
       clearInterval(silence);
-      silence = setInterval(() => resume().then(show), SILENCE_MS);
+      silence = setInterval(() => resume().then(show), wait_ms);
     };
     await new Promise((resolve) => {
       const observer = new MutationObserver(() => {
@@ -55,7 +61,7 @@ export class Stage {
         if (isEnough()) resolve(observer.disconnect());
       });
       observer.observe(this.row, { childList: true, subtree: true, characterData: true, attributes: true });
-      listen();
+      listen(FIRST_SILENCE_MS);
       show();
     });
     clearInterval(silence);
@@ -63,7 +69,7 @@ export class Stage {
 
   /** Notes within answers come in English; their class is their text's key. */
   translateNotes() {
-    for (const note of this.row.querySelectorAll(".vessel .note")) {
+    for (const note of this.row.querySelectorAll(".vessel .note:not([data-text])")) {
       setText(note, note.classList.item(1));
     }
   }
@@ -115,9 +121,10 @@ function addHead(column, position) {
   column.setAttribute("aria-labelledby", `answer-${position}-title`);
 }
 
-function appearance(selector) {
+/** Wait for a change of the document after which a condition holds. */
+function until(isTrue) {
   return new Promise((resolve) => {
-    const look = () => document.querySelector(selector) && (observer.disconnect(), resolve());
+    const look = () => isTrue() && (observer.disconnect(), resolve());
     const observer = new MutationObserver(look);
     observer.observe(document.documentElement, { childList: true, subtree: true });
     look();
