@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ __all__ = ["Address", "serve"]
 _KEEP_ALIVE_S = 30
 _END_WITHIN_S = 5
 _BACKLOG = 2048
+_SWITCH_S = 0.0002
+"""The writer thread gives the interpreter up at every call of SQLite; with Python's 5 ms it would
+wait so long for the event loop each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ def serve(app: FastAPI, address: Address, *, ready: Callable[[str], None]) -> No
     InputError
         If the address is taken or can't be listened on.
     """
+    sys.setswitchinterval(_SWITCH_S)
     with _listening(address) as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
