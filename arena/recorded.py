@@ -14,6 +14,7 @@ from arena.battles import battle_from
 from arena.quality import CastVote
 from arena.records import Ballot, Battle, VoteStatus
 from arena.studies.items import StudyItem
+from arena.votes import ballot_from
 from evalcore.records import Comparison
 from evalcore.store.arena_schema import battle, vote
 
@@ -107,12 +108,14 @@ class RecordedVote:
 
     def _opinions(self) -> dict[tuple[str, ...], str]:
         example = self.battle.example_id
-        found: dict[tuple[str, ...], str] = {
-            (example, said.model_a, said.model_b): "tie"
-            if said.winner == "both_bad"
-            else said.winner
-            for said in self.comparisons()
-        }
+        found: dict[tuple[str, ...], str] = {}
+        for said in self.comparisons():
+            # Live battles name a pair in either order.
+            is_turned = said.model_a > said.model_b
+            label: str = "tie" if said.winner == "both_bad" else said.winner
+            if is_turned:
+                label = {"model_a": "model_b", "model_b": "model_a"}.get(label, label)
+            found[example, *sorted((said.model_a, said.model_b))] = label
         for model, values in self.values.items():
             found |= {(example, model, scale): str(value) for scale, value in values.items()}
         return found
@@ -178,14 +181,7 @@ def _vote(row: Any, found: Battle, item: StudyItem | None) -> RecordedVote:
     return RecordedVote(
         battle=found,
         item=item,
-        ballot=Ballot(
-            choice=row.choice,
-            ranking=None if row.ranking is None else tuple(row.ranking),
-            ratings={scale: tuple(values) for scale, values in row.ratings.items()},
-            reasons=tuple(row.reasons),
-            comment=row.comment,
-            visible_ms=row.visible_ms,
-        ),
+        ballot=ballot_from(row),
         status=VoteStatus(row.status),
         sealed=row.sealed,
         elapsed_ms=row.elapsed_ms,

@@ -27,6 +27,7 @@ from evalcore.store import schema
 __all__ = [
     "Casting",
     "StoredVote",
+    "ballot_from",
     "cast",
     "find_vote",
     "note",
@@ -272,7 +273,13 @@ def _update(connection: Connection, battle_id: str, values: dict[str, Any]) -> N
 
 
 def _vote_from(row: Any) -> StoredVote:
-    ballot = Ballot(
+    ballot = ballot_from(row)
+    return StoredVote(ballot=ballot, receipt=_receipt(row.battle_id, ballot, row._mapping))
+
+
+def ballot_from(row: Any) -> Ballot:
+    """Rebuild a ballot from its vote's row."""
+    return Ballot(
         choice=row.choice,
         ranking=None if row.ranking is None else tuple(row.ranking),
         ratings={scale: tuple(values) for scale, values in row.ratings.items()},
@@ -280,7 +287,6 @@ def _vote_from(row: Any) -> StoredVote:
         comment=row.comment,
         visible_ms=row.visible_ms,
     )
-    return StoredVote(ballot=ballot, receipt=_receipt(row.battle_id, ballot, row._mapping))
 
 
 def _receipt(battle_id: str, ballot: Ballot, row: Mapping[str, Any]) -> Receipt:

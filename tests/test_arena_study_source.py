@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from arena.arena import Arena
+from arena.recorded import read_votes
 from arena.records import Ballot, BattleView, Finished, Rater, Waiting
 from arena.refusals import Refused
 from arena.settings import ArenaSettings
@@ -212,6 +214,18 @@ def test_study_with_a_fixed_number_decides_nothing(room):
     study.vote("a")
     assert decide(study.study, []) == {}
     assert (study.next("a")).reason == "complete"
+
+
+def test_opinions_are_of_the_pair_whatever_order_names_it(room):
+    study = room(n_prompts=1, ratings_per_item=2)
+    study.vote("a", wanted="koala")
+    with study.store.engine.connect() as connection:
+        (vote,) = read_votes(connection, "s", study.study.items)
+    battle = vote.battle
+    turned = replace(battle, models=battle.models[::-1], sides=battle.sides[::-1])
+    example = battle.example_id
+    assert vote.cast().opinions == {(example, "alpaca", "koala"): "model_b"}
+    assert replace(vote, battle=turned).cast().opinions == vote.cast().opinions
 
 
 def test_report_without_votes_claims_nothing(room):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,9 @@ from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print
 from evalcore.errors import InputError
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from arena.studies.registry import RegisteredStudy
     from arena.studies.report import StudyReport
 
 __all__ = ["links", "lock", "report", "study", "verify"]
@@ -39,14 +44,9 @@ def links(
     from arena.identity import Identity
     from arena.keys import Keys
     from arena.settings import ArenaSettings, load_secret
-    from arena.studies.registry import load_study
-    from evalcore.store import open_store
 
-    with (
-        open_store(workspace, store, create=False) as opened,
-        opened.engine.connect() as connection,
-    ):
-        join = load_study(connection, name).definition.join
+    with _opened(name, workspace, store) as (found, _connection):
+        join = found.definition.join
     if join != "link":
         raise InputError(f"study {name!r} is joined by {join}; links need join: link in its file")
     secret = load_secret(workspace)
@@ -78,15 +78,10 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Report a study as it stands: results, agreement, raters, with and without flagged ones."""
-    from arena.studies.registry import load_study
     from arena.studies.report import markdown_report, report_form, study_report
-    from evalcore.store import open_store
 
-    with (
-        open_store(workspace, store, create=False) as opened,
-        opened.engine.connect() as connection,
-    ):
-        found = study_report(connection, load_study(connection, name))
+    with _opened(name, workspace, store) as (registered, connection):
+        found = study_report(connection, registered)
     if output is not None:
         _write_report(found, output)
     if as_json:
@@ -128,22 +123,31 @@ def verify(
 ) -> None:
     """Check that an export is what was locked."""
     from arena.studies.lock import verify_export
-    from arena.studies.registry import load_study
-    from evalcore.store import open_store
 
     found = verify_export(folder)
     if name is not None:
-        with (
-            open_store(workspace, store, create=False) as opened,
-            opened.engine.connect() as connection,
-        ):
-            locked = load_study(connection, name).export_hash
+        with _opened(name, workspace, store) as (registered, _connection):
+            locked = registered.export_hash
         if locked != found:
             raise InputError(f"{folder}: hash {found} is not that of study {name!r}, {locked}")
     if as_json:
         print_json({"export": str(folder), "export_hash": found})
     else:
         print(f"{folder}: unchanged, sha256 of its manifest {found}")
+
+
+@contextmanager
+def _opened(
+    name: str, workspace: Path, store: str | None
+) -> Iterator[tuple[RegisteredStudy, Connection]]:
+    from arena.studies.registry import load_study
+    from evalcore.store import open_store
+
+    with (
+        open_store(workspace, store, create=False) as opened,
+        opened.engine.connect() as connection,
+    ):
+        yield load_study(connection, name), connection
 
 
 def _write_report(found: StudyReport, output: Path) -> None:
