@@ -50,6 +50,12 @@ def arena(
             metavar="ROLE:NAME", help="Put an admin or rater into --users, ask its password, end."
         ),
     ] = None,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="FILE", help="YAML: consent, limits, proxies, retention, title."
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="The bundled tiny family, with prompts of its own.")
     ] = False,
@@ -88,6 +94,7 @@ def arena(
     from arena.service import create_app
     from arena.serving import Address, serve
     from arena.settings import ArenaSettings, load_secret
+    from arena.settings_file import with_file
     from evalcore.store import open_store
     from runners.commandline import resolved_models
 
@@ -95,7 +102,9 @@ def arena(
         _add_user(add_user, users)
         return
     settings = ArenaSettings(secret=load_secret(workspace), users_file=users)
-    address = Address(host=host, port=port)
+    if settings_file is not None:
+        settings = with_file(settings, settings_file)
+    address = Address(host=host, port=port, trusted_proxies=settings.trusted_proxies)
     announce = partial(_announce, browser=browser, as_json=as_json)
     if study is not None:
         if demo or model or prompts:
