@@ -1,9 +1,11 @@
 """The voting page in a real browser, over the real service and a real store; stored answers."""
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, TimeoutError, expect
 from sqlalchemy.engine import Connection
 
+from arena.accounts import add_user
+from arena.admin.pages import with_admin
 from arena.arena import Arena
 from arena.fake import FakeSource
 from arena.page.layout import page_of
-from arena.records import Finished, Form, Pairing, Rater, Waiting
+from arena.records import Ballot, Finished, Form, Pairing, Rater, Waiting
 from arena.service import create_app
 from arena.settings import ArenaSettings, Question
 from evalcore.hashing import content_hash
@@ -26,6 +30,7 @@ from evalcore.store import Store, arena_schema, open_store
 pytestmark = pytest.mark.browser
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+PASSWORD = "correct horse battery"
 PATIENCE_MS = 30_000
 NAMES = ("Sentinelkoala-7319", "Sentinelalpaca-7319")
 MODELS = ("fingerprint-7319-a", "fingerprint-7319-b")
@@ -111,7 +116,7 @@ class StoredPairs(FakeSource):
         n = len(answers)
         return replace(
             pairing,
-            models=(*MODELS, "fingerprint-7319-c")[:n],
+            models=(*(MODELS if self._shown_names is NAMES else self._shown_names), "third")[:n],
             names=(*self._shown_names, "Sentinelalpaca-7320")[:n],
             example=Example(
                 id=content_hash(asked), messages=(Message(role="user", content=asked),)
@@ -128,6 +133,7 @@ class Site:
 
     url: str
     store: Store
+    arena: Arena
 
     def rows(self, table: sa.Table) -> list:
         with self.store.engine.connect() as connection:
@@ -150,8 +156,8 @@ def make_site(serve, tmp_path_factory) -> Iterator[Callable[..., Site]]:
         held = ArenaSettings(**{"secret": "s" * 40, "title": "Koala study"} | settings)
         arena = Arena(store, StoredPairs(pairs, form=form, names=names), settings=held)
         opened.extend((store, arena))
-        mount = page_of(arena, n_answers=n_answers)
-        return Site(serve(lambda: create_app(arena, mount=mount)), store)
+        mount = with_admin(arena, store, page_of(arena, n_answers=n_answers))
+        return Site(serve(lambda: create_app(arena, mount=mount)), store, arena)
 
     yield make
     for thing in reversed(opened):
@@ -540,32 +546,90 @@ def test_three_answers_are_ranked_and_rated(make_site, visit):
 
 
 PICTURES = {
-    "arena-desktop-light": ({}, ""),
-    "arena-desktop-dark": ({"color_scheme": "dark"}, ""),
-    "arena-phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True}, ""),
-    "arena-reveal": ({}, "reveal"),
+    "arena-desktop-light": {},
+    "arena-desktop-dark": {"color_scheme": "dark"},
+    "arena-phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True},
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_of_the_page(make_site, chromium, tmp_path, name):
-    """Written to docs/images where PARITY_PICTURES is set, else to a folder of the test."""
-    options, what = PICTURES[name]
-    shown = {"viewport": {"width": 1280, "height": 800}, "device_scale_factor": 1.5} | options
+@pytest.fixture
+def picture(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open a page to be photographed; pictures go to docs/images if PARITY_PICTURES is set."""
+    contexts = []
     folder = IMAGES if os.environ.get("PARITY_PICTURES") else tmp_path
-    site = make_site(names=("koala-13b", "alpaca-13b"))
-    context = chromium.new_context(**shown, reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(site.url)
+
+    def open_page(url: str, name: str, **options) -> tuple[Page, Path]:
+        shown = {"viewport": {"width": 1280, "height": 800}, "device_scale_factor": 1.5} | options
+        contexts.append(context := chromium.new_context(**shown, reduced_motion="reduce"))
+        page = context.new_page()
+        page.goto(url)
+        return page, folder / f"{name}.png"
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def koala(make_site, tmp_path_factory) -> Site:
+    """A site whose names are fit to be printed, with an administrator."""
+    users = tmp_path_factory.mktemp("users") / "users"
+    add_user(users, "admin", PASSWORD, role="admin")
+    site = make_site(names=("koala-13b", "alpaca-13b"), users_file=users)
+    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is the browser's
+        pool.submit(lambda: asyncio.run(cast(site.arena, n_raters=24))).result()
+    return site
+
+
+async def cast(arena: Arena, *, n_raters: int) -> None:
+    """Let made-up raters vote on the first battle: the left answer wins more often than not."""
+    for number in range(n_raters):
+        rater = arena.identity.new_rater("visitor")
+        view = await arena.next(rater)
+        choice = ("left", "left", "tie", "left", "right", "left")[number % 6]
+        ballot = Ballot(choice=choice, visible_ms=9000 + 400 * number)
+        await arena.vote(rater, view.token, ballot, reveal=True)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture_of_a_battle(koala, picture, name):
+    page, path = picture(koala.url, name, **PICTURES[name])
     wait_for(page, "ready")
-    if what == "reveal":
-        page.keyboard.press("1")
-        wait_for(page, "recorded")
-        page.keyboard.press("Enter")
-        wait_for(page, "revealed")
-    picture = page.screenshot(path=folder / f"{name}.png")
-    context.close()
-    assert len(picture) > 20_000
+    assert len(page.screenshot(path=path)) > 20_000
+
+
+def test_picture_of_the_reveal_and_of_the_administrators_page(koala, picture):
+    page, path = picture(koala.url, "arena-reveal")
+    wait_for(page, "ready")
+    page.keyboard.press("1")
+    wait_for(page, "recorded")
+    page.keyboard.press("Enter")
+    wait_for(page, "revealed")
+    assert len(page.screenshot(path=path)) > 20_000
+    page, path = picture(f"{koala.url}/admin", "arena-admin")
+    page.fill("[name=name]", "admin")
+    page.fill("[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("koala-13b").first).to_be_visible()
+    assert len(page.screenshot(path=path)) > 20_000
+
+
+def test_picture_of_a_study_that_ranks(make_site, picture):
+    form = Form(kind="ranking", scales={"help": (1, 5)}, reasons=("correct", "clear"))
+    question = Question(text="How helpful is it?", low_text="not at all", high_text="very")
+    answers = ("Heat rises, so the top is warmest.", "*It depends* on the oven.", "The middle.")
+    site = make_site(
+        {"Which shelf of an oven is the hottest?": answers},
+        form=form,
+        n_answers=3,
+        title="Kitchen study",
+        questions={"help": question},
+    )
+    page, path = picture(site.url, "arena-study")
+    wait_for(page, "ready")
+    for position, rank in enumerate((2, 1, 2)):
+        page.locator(f"[name=scale-rank-{position}][value='{rank}']").check()
+    assert len(page.screenshot(path=path)) > 20_000
 
 
 def test_a_vote_outlives_a_server_that_is_away(site, visit):

@@ -45,6 +45,11 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "请为回答排名:1 为最佳,名次相同即为平局。",
         "Xếp hạng các câu trả lời: 1 là tốt nhất, cùng hạng nghĩa là hòa.",
     ),
+    "question_ranking_strict": (
+        "Rank the answers: 1 is best, each rank once.",
+        "请为回答排名:1 为最佳,每个名次只用一次。",
+        "Xếp hạng các câu trả lời: 1 là tốt nhất, mỗi hạng dùng một lần.",
+    ),
     "question_rating": ("Rate each answer.", "请为每个回答评分。", "Hãy chấm từng câu trả lời."),
     "left": ("A is better", "A 更好", "A tốt hơn"),
     "right": ("B is better", "B 更好", "B tốt hơn"),

@@ -188,7 +188,8 @@ class Page {
     byId("choice-both_bad").hidden = !form.allows_both_bad;
     byId("comment").value = "";
     drawReasons(byId("reasons"), form.reasons);
-    this.question = isPairwise ? "question" : `question_${form.kind}`;
+    const isStrict = form.kind === "ranking" && !form.allows_tie;
+    this.question = isPairwise ? "question" : `question_${form.kind}${isStrict ? "_strict" : ""}`;
     this.scales.draw(form, this.questions, () => this.enter(this.phase));
   }
 
