@@ -47,6 +47,7 @@ def write_study(folder: Path) -> Path:
         "gold": {"file": "gold.jsonl", "every": 4},
         "training": "training.jsonl",
         "ratings_per_item": 2,
+        "raters": 2,
         "consent": "Your votes are kept without your name.",
     }
     (folder / "study.yaml").write_text(json.dumps(study))
@@ -110,12 +111,26 @@ def test_study_is_rated_administered_and_locked(study, chromium):
         assert rate_everything(page, undoes=number == 0) == 6
         assert "koala" not in page.content().lower()
     assert len(list(store.comparisons())) == 8
+    late = visit(chromium, url)
+    late.get_by_role("button", name="Agree").click()
+    assert phase(late, "ready", "finished") == "finished"
+    late.context.close()
     office = administer(chromium, url)
     office.context.close()
     assert len(list(store.comparisons())) == 7
+    forget(raters[1], url, store)
     check_export(store, folder)
     for page in raters:
         page.context.close()
+
+
+def forget(page: Page, url: str, store) -> None:
+    """Have a rater forgotten: the votes stay under a name that nothing leads to."""
+    before = {found.rater for found in store.comparisons()}
+    answer = page.request.post(f"{url}/api/forget", data={"votes": "keep"})
+    assert answer.ok
+    after = {found.rater for found in store.comparisons()}
+    assert (len(before), len(after), len(before & after)) == (2, 2, 1)
 
 
 def administer(chromium: Browser, url: str) -> Page:
