@@ -186,7 +186,8 @@ def mlflow_rows(model: str, n_rows: int) -> Rows:
     url = model.partition("@")[2] + "/chat/completions"
     with tempfile.TemporaryDirectory() as folder:
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        experiment_id = mlflow.set_experiment("rows").experiment_id
+        experiment_id = mlflow.create_experiment("rows", artifact_location=f"{folder}/artifacts")
+        mlflow.set_experiment(experiment_id=experiment_id)
         scorer = make_judge(
             name="rating",
             instructions="Rate the answer {{ outputs }} to {{ inputs }} from 1 to 10.",

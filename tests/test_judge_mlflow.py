@@ -185,6 +185,10 @@ def test_genai_evaluate_takes_the_scorer(tmp_path, empty_mlflow, monkeypatch):
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     try:
+        traces = str(tmp_path / "artifacts")  # else they would go to the working directory
+        mlflow.set_experiment(
+            experiment_id=mlflow.create_experiment("scorer", artifact_location=traces)
+        )
         score = make_scorer(ScriptedJudge(rate_by_length), load_protocol("single"))
         data = [
             {"inputs": {"question": "Why?"}, "outputs": text} for text in ("Long answer.", "Short.")
