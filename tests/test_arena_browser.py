@@ -660,3 +660,15 @@ def test_a_store_that_is_away_is_told_and_tried_again(site, visit):
     expect(page.locator("#status")).to_contain_text("Nothing is lost")
     wait_for(page, "recorded")
     assert [vote.choice for vote in votes_of(site, page)] == ["tie"]
+
+
+def test_a_visitor_is_forgotten_on_request(site, visit):
+    page = visit(site)
+    page.keyboard.press("1")
+    wait_for(page, "recorded")
+    (vote,) = votes_of(site, page)
+    page.click("#menu-button")
+    page.click('[data-forget="delete"]')
+    expect(page.locator('[data-forget="delete"]')).to_have_text("Deleted.")
+    wait_for(page, "ready")
+    assert vote.rater not in {row.rater for row in site.rows(arena_schema.vote)}

@@ -1,16 +1,15 @@
 """The report in a real browser."""
 
 import json
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +32,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail("browser tests need Chromium: sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser.new_page(viewport={"width": 390, "height": 800})
-        browser.close()
+def page(chromium: Browser) -> Iterator[Page]:
+    with chromium.new_context(viewport={"width": 390, "height": 800}) as context:
+        yield context.new_page()
 
 
 def test_report_asks_for_nothing_and_fits_a_phone(page: Page, report: Path):

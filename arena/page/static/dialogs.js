@@ -30,8 +30,12 @@ export function askConsent(consent) {
   byId("consent-text").innerHTML = consent.html; // rendered and cleaned by the service
   return demand("consent-dialog", (finish) => {
     byId("agree").onclick = async () => {
-      await post("consent", { version: consent.version });
-      finish();
+      try {
+        await post("consent", { version: consent.version });
+        finish();
+      } catch {
+        location.reload(); // the text has changed meanwhile
+      }
     };
   });
 }
@@ -107,9 +111,13 @@ function prepareTheme(select) {
 function prepareForgetting() {
   for (const button of document.querySelectorAll("[data-forget]")) {
     button.onclick = async () => {
-      await post("forget", { votes: button.dataset.forget });
-      setText(button, "forgotten");
-      setTimeout(() => location.reload(), 1200);
+      try {
+        await post("forget", { votes: button.dataset.forget });
+        setText(button, "forgotten");
+        setTimeout(() => location.reload(), 1200);
+      } catch (refusal) {
+        setText(button, refusal.code);
+      }
     };
   }
 }
