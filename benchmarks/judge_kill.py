@@ -38,7 +38,7 @@ from runners.endpoint.wire import CHAT_PATH
 MODELS = ("zoo:tiny", "zoo:tiny+lora:zoo:tiny-instruct")
 CONCURRENCY = 8
 LATENCY_S = 0.1
-CALLS_PER_KILL = 24
+CALLS_PER_KILL = 48
 WORKING_S = 0.6
 
 

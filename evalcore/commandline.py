@@ -54,7 +54,9 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
     if not rows:
         return
-    table = Table(*rows[0], box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")  # a name cut short may be another one's
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row.values()))
     Console().print(table)

@@ -76,7 +76,7 @@ def test_stub_judges_in_both_orders_and_is_asked_once(judged, stub):
     code, printed, _ = judged("-j", endpoint(stub))
     assert code == 0
     assert n_calls(stub) == asked
-    assert "disag" in printed
+    assert "0/3/0" in printed
 
 
 def test_judged_pairs_reach_the_ratings(judged, parity):

@@ -292,7 +292,7 @@ def _print_result(result: JudgingResult, names: Mapping[str, str]) -> None:
                 "asked now": item.n_asked,
                 "missing": item.tally.n_missing,
                 "unscored": item.tally.n_unscored,
-                "tokens": f"{item.tally.prompt_tokens:,} + {item.tally.completion_tokens:,}",
+                "tokens": f"{item.tally.prompt_tokens:,}+{item.tally.completion_tokens:,}",
                 "spent now": f"${item.spent_usd:.4f}",
                 "in all": f"${item.tally.cost_usd:.4f}",
             }
@@ -305,10 +305,8 @@ def _print_result(result: JudgingResult, names: Mapping[str, str]) -> None:
                 "judge": item.rater,
                 "model": names[item.model_a],
                 "against": names[item.model_b],
-                "won": item.wins,
-                "tied": item.ties,
-                "lost": item.losses,
-                "orders disagree": item.n_disagreed,
+                "won/tied/lost": f"{item.wins}/{item.ties}/{item.losses}",
+                "disagree": item.n_disagreed,
                 "unscored": item.n_unscored,
                 "win rate": _interval(item.win_rate),
             }
