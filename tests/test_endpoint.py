@@ -73,7 +73,7 @@ def test_no_more_calls_are_in_flight_than_the_concurrency(connect: Connect, coll
     assert server.stats.most_in_flight == 3
 
 
-@pytest.mark.parametrize("fault", ["drop", "429", "500", "garbage", "half"])
+@pytest.mark.parametrize("fault", ["drop", "429", "500", "garbage", "half", "cut"])
 def test_a_passing_fault_is_tried_again(connect: Connect, collect, fault: str):
     runner, server = connect(StubScript(faults=(fault,)))
     assert failures(collect(runner.generate(questions(3)))) == []
@@ -166,6 +166,22 @@ def test_retry_after_is_waited_for(connect: Connect, collect):
     begin = time.monotonic()
     assert failures(collect(runner.generate(questions(1)))) == []
     assert time.monotonic() - begin >= 1.0
+
+
+def test_a_pause_holds_all_calls_and_keeps_them_apart_afterwards(connect: Connect, collect):
+    script = StubScript(faults=("429",), retry_after="1")
+    runner, server = connect(script, "concurrency=16&rpm=1200")
+    begin = time.monotonic()
+    assert failures(collect(runner.generate(questions(16)))) == []
+    # One call before the pause of 1 s at least, then 16 at distances of 50 ms.
+    assert time.monotonic() - begin >= 1.0 + 0.05 * (server.stats.n_calls - 4)
+
+
+def test_prompts_that_a_server_refuses_do_not_stop_the_others(connect: Connect, collect):
+    known = {f"question {n}": StubReply(text="[[A]]") for n in (0, 39)}
+    runner, _ = connect(StubScript(answer=known.get), "concurrency=1")
+    told = failures(collect(runner.generate(questions(40))))
+    assert told == ["HTTP 400: no verdict is recorded for this prompt"] * 38
 
 
 def test_a_server_that_asks_for_an_hour_is_not_asked_again(connect: Connect, collect):

@@ -177,7 +177,9 @@ class Caller:
     async def _take_turn(self, call: Call) -> None:
         await self._tokens.take(_likely_tokens(call))
         await self._requests.take()
-        await self._hold.passed()
+        # Places that a pause has overtaken are void, else all would be taken when it ends.
+        while await self._hold.passed():
+            await self._requests.take()
 
     def _give_back_tokens(self, call: Call, answered: Answered[Any]) -> None:
         if answered.prompt_tokens is not None and answered.completion_tokens is not None:
@@ -214,7 +216,8 @@ class Caller:
 
     def _give_up(self, failure: Failure, series: Series) -> None:
         """Stop the job where nothing better can be expected of the calls that are left."""
-        if series.stopped is not None:
+        is_this_ones_own = failure.kind == "refused" and self._has_answered
+        if series.stopped is not None or is_this_ones_own:
             return
         series.failures_in_a_row += 1
         if failure.kind == "unusable":

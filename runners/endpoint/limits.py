@@ -48,8 +48,11 @@ class Hold:
         """Let nothing pass for so long."""
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
 
-    async def passed(self) -> None:
-        """Wait until the pause is over."""
+    async def passed(self) -> bool:
+        """Wait until the pause is over; tell whether there was one."""
         clock = asyncio.get_running_loop().time
+        had_to_wait = False
         while (left := self._until - clock()) > 0:
+            had_to_wait = True
             await asyncio.sleep(left)
+        return had_to_wait

@@ -13,10 +13,10 @@ from evalcore.errors import InputError
 
 __all__ = ["FAULTS", "Fault", "StubReply", "StubScript", "last_turn", "read_recorded"]
 
-Fault = Literal["drop", "429", "500", "garbage", "half", "stall", "other_model", "quota"]
+Fault = Literal["drop", "429", "500", "garbage", "half", "cut", "stall", "other_model", "quota"]
 """``drop`` closes the connection; ``429`` and ``500`` are statuses; ``garbage`` is no JSON;
-``half`` breaks off within it; ``stall`` never answers; ``other_model`` answers under another name;
-``quota`` says that nothing more will be answered."""
+``half`` breaks off within it, and ``cut`` the connection too; ``stall`` never answers;
+``other_model`` answers under another name; ``quota`` says that nothing more will be answered."""
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 _RECORDED = (

@@ -187,18 +187,22 @@ class _Connection(asyncio.Protocol):
                 self._send(200, b"<html>Bad gateway</html>")
             case "half":
                 self._send(200, whole[: len(whole) // 2])
+            case "cut":
+                self._send(200, whole[: len(whole) // 2], {"Content-Length": str(len(whole))})
+                self._transport.close()
             case "other_model":
                 self._send(200, whole)
             case "stall":
                 pass
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        head = (
-            f"HTTP/1.1 {status} Stub\r\nContent-Type: application/json\r\n{more}"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        self._transport.write(head.encode() + body)
+        told = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        self._transport.write(f"HTTP/1.1 {status} Stub\r\n{lines}\r\n".encode() + body)
 
     def _send_events(self, events: Iterator[bytes]) -> None:
         head = "HTTP/1.1 200 Stub\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
