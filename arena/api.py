@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from arena import requests as bodies
 from arena.arena import Arena, Sent
-from arena.identity import ADMIN_COOKIE, COOKIE_AGE_S, RATER_COOKIE
+from arena.identity import ADMIN_COOKIE, RATER_COOKIE
 from arena.limits import Limits, What
 from arena.page.rendering import render_markdown
 from arena.records import Rater
@@ -222,14 +222,7 @@ class Api:
 
     def _signed_in(self, rater: Rater, content: dict[str, object]) -> Response:
         response = JSONResponse(content)
-        response.set_cookie(
-            RATER_COOKIE,
-            self._arena.identity.rater_cookie(rater),
-            max_age=COOKIE_AGE_S[RATER_COOKIE],
-            httponly=True,
-            samesite="lax",
-            secure=self._arena.settings.secure_cookies,
-        )
+        self._arena.identity.remember(response, rater)
         return response
 
     def _answering(self, handler: Handler) -> Handler:

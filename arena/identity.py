@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any, get_args
 
+from starlette.responses import Response
+
 from arena.accounts import Users, load_users
 from arena.keys import Keys
 from arena.records import Cookies, Rater, RaterOrigin
@@ -24,6 +26,7 @@ class Identity:
     def __init__(self, keys: Keys, settings: ArenaSettings) -> None:
         self._keys = keys
         self._admits = settings.admits
+        self._secure = settings.secure_cookies
         self.users = Users({}) if settings.users_file is None else load_users(settings.users_file)
         """The accounts of the users file; none without one."""
 
@@ -50,6 +53,21 @@ class Identity:
         if origin == "account" and ":" not in account and self.users.role(account) is None:
             return None
         return Rater(id=rater_id, origin=origin, account=account)
+
+    def remember(self, response: Response, rater: Rater) -> None:
+        """Set the cookie that names a rater; no script and no other site's request sees it."""
+        response.set_cookie(
+            RATER_COOKIE,
+            self.rater_cookie(rater),
+            max_age=COOKIE_AGE_S[RATER_COOKIE],
+            httponly=True,
+            samesite="lax",
+            secure=self._secure,
+        )
+
+    def outside_account(self, provider: str, subject: str) -> str:
+        """Return the name of an account elsewhere; nothing leads back from it."""
+        return self._keys.account(provider, subject)
 
     def admin_cookie(self, name: str) -> str:
         """Return the signed cookie of an administrator's session, good for eight hours."""

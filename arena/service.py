@@ -15,6 +15,7 @@ from arena.api import Api
 from arena.arena import Arena
 from arena.headers import Gate
 from arena.limits import Limits
+from arena.oauth import mount_oauth
 from arena.refusals import Refused
 from arena.responses import refusal
 
@@ -47,6 +48,8 @@ def create_app(arena: Arena, *, mount: Mount | None = None) -> FastAPI:
         lifespan=_tidying(arena),
         exception_handlers={Exception: _broken, 404: _nothing, 405: _nothing},
     )
+    if arena.settings.oauth_file is not None:
+        mount_oauth(app, arena, arena.settings.oauth_file)
     app.add_middleware(Gate, telemetry=arena.telemetry)
     if mount is not None:
         mount(app)

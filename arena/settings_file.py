@@ -35,6 +35,7 @@ class SettingsFile(StrictModel):
     title: str | None = None
     consent_text: str | None = None
     admits: list[RaterOrigin] | None = None
+    oauth_file: str | None = None
     trusted_proxies: list[str] | None = None
     secure_cookies: bool | None = None
     vote_limit: str | None = None
@@ -57,4 +58,6 @@ def with_file(settings: ArenaSettings, path: Path) -> ArenaSettings:
     """
     found = parse_yaml(path, SettingsFile, error=InputError).model_dump(exclude_none=True)
     lists = {key: tuple(value) for key, value in found.items() if isinstance(value, list)}
+    if "oauth_file" in found:
+        found["oauth_file"] = path.parent / found["oauth_file"]
     return replace(settings, **found | lists)
