@@ -672,3 +672,24 @@ def test_a_visitor_is_forgotten_on_request(site, visit):
     expect(page.locator('[data-forget="delete"]')).to_have_text("Deleted.")
     wait_for(page, "ready")
     assert vote.rater not in {row.rater for row in site.rows(arena_schema.vote)}
+
+
+def test_a_refused_vote_says_why_and_can_be_cast_again(site, visit):
+    page, answers = visit(site), iter(["too_many", "broken"])
+
+    def refuse_twice(route) -> None:
+        code = next(answers, None)
+        if code is None:
+            route.continue_()
+        else:
+            status_code = 429 if code == "too_many" else 500
+            route.fulfill(status=status_code, body=json.dumps({"code": code, "message": ""}))
+
+    page.route("**/api/vote", refuse_twice)
+    for said in ("Please wait a moment", "went wrong on our side"):
+        page.keyboard.press("1")
+        expect(page.locator("#status")).to_contain_text(said)
+        wait_for(page, "ready")
+    page.keyboard.press("1")
+    wait_for(page, "recorded")
+    assert [vote.revision for vote in votes_of(site, page)] == [1]

@@ -210,6 +210,12 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "未能生成回答。请继续下一个。",
         "Không tạo được câu trả lời. Mời bạn sang câu khác.",
     ),
+    "broken": (
+        "Something went wrong on our side. Please try again.",
+        "服务器出现问题,请重试。",
+        "Phía chúng tôi có lỗi. Vui lòng thử lại.",
+    ),
+    "unknown_route": ("There is nothing here.", "此处没有内容。", "Ở đây không có gì."),
     "bad_request": (
         "The page and the server don't understand each other. Please reload.",
         "页面与服务器通信有误,请刷新页面。",

@@ -234,7 +234,15 @@ class Page {
     this.scales.lock(true);
     const answer = await this.attempt(() => post("vote", this.ballot(choice)));
     if (answer) this.recorded(answer.receipt);
-    else if (this.phase === "voting") this.ready();
+    else if (this.phase === "voting") this.voteAgain();
+  }
+
+  /** Offer the vote once more, and go on saying why. */
+  voteAgain() {
+    const why = byId("status").dataset.text;
+    this.stage.mark(null);
+    this.ready();
+    this.say(why);
   }
 
   recorded(receipt) {
