@@ -194,7 +194,7 @@ def test_two_turn_prompt_refuses_a_third_turn(shared_data: Path, question):
 def test_slot_without_a_value_is_refused(tmp_path: Path, question):
     template = "{question} {answer_a} {answer_b} {answer_a_2}"
     prompt = load_protocol(write(tmp_path / "mine.yaml", YAML | {"template": template})).plain
-    with pytest.raises(InputError, match="slot {answer_a_2}"):
+    with pytest.raises(InputError, match=r"slot \{answer_a_2\}"):
         told(prompt, shown(question("q", "One?"), ("1",), ("2",)))
 
 
