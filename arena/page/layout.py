@@ -116,7 +116,7 @@ def page_of(
     return mount
 
 
-def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> None:
+def mount_page(app: FastAPI, page: gr.Blocks) -> None:
     """Serve the page under an app that owns headers, cookies and the list of allowed routes.
 
     Notes
@@ -127,7 +127,7 @@ def mount_page(app: FastAPI, page: gr.Blocks, *, path: str = "/") -> None:
     gr.mount_gradio_app(
         app,
         page,
-        path=path,
+        path="/",
         footer_links=[],
         run_history=False,
         show_error=False,

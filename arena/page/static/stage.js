@@ -6,7 +6,7 @@ import { setText, translate } from "./texts.js";
 const SILENCE_MS = 10000; // without a frame for so long, the stream is asked for again
 const FIRST_SILENCE_MS = 4000; // Gradio may have drawn its button before it listens to it
 
-export const letter = (position) => String.fromCharCode(65 + position);
+const letter = (position) => String.fromCharCode(65 + position);
 
 export class Stage {
   /** Wait until Gradio has drawn all its components; they come one by one, in any order. */
