@@ -180,13 +180,13 @@ def set_status(
     ``ready`` and, until it is sealed, ``voted`` leave it the rater's present battle.
     """
     is_open = status in _OPEN or (status is BattleStatus.VOTED and not is_sealed)
-    values: dict[str, Any] = {
-        "status": status,
-        "open_for": f"{battle.rater}:{battle.study}" if is_open else None,
+    row = {
+        "battle": battle.id,
+        "new_status": status,
+        "new_open": f"{battle.rater}:{battle.study}" if is_open else None,
+        "new_reason": reason,
     }
-    if reason is not None:
-        values["reason"] = reason
-    _update(connection, battle.id, values)
+    connection.execute(_SET_STATUS, row)
     return replace(battle, status=status, is_open=is_open)
 
 
@@ -357,6 +357,16 @@ _BY_TOKEN = (
     .with_for_update()
 )
 _BY_OPEN = tables.battle.select().where(tables.battle.c.open_for == sa.bindparam("open"))
+# Made once: a statement costs more to make than to run.
+_SET_STATUS = (
+    tables.battle.update()
+    .where(tables.battle.c.id == sa.bindparam("battle"))
+    .values(
+        status=sa.bindparam("new_status"),
+        open_for=sa.bindparam("new_open"),
+        reason=sa.func.coalesce(sa.bindparam("new_reason", type_=sa.Text), tables.battle.c.reason),
+    )
+)
 _CLOSE = (
     tables.battle.update()
     .where(tables.battle.c.id == sa.bindparam("battle"))

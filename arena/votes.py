@@ -109,9 +109,10 @@ def cast(
             return old.receipt, False
     revision = 1 if old is None else old.receipt.revision + 1
     status = _first_status(battle, casting)
+    said = jsonable(ballot)
     row = {
         "rater": battle.rater,
-        **jsonable(ballot),
+        **said,
         "elapsed_ms": None if battle.ready_ms is None else casting.now_ms - battle.ready_ms,
         "status": status,
         "revision": revision,
@@ -127,7 +128,7 @@ def cast(
     else:
         _update(connection, battle.id, row)
     about = {"revision": revision, "unverified": casting.unverified, "sealed": casting.seals}
-    detail = jsonable(ballot) | about
+    detail = said | about
     kind = "cast" if revision == 1 else "changed"
     note(connection, battle.id, kind, now_ms=casting.now_ms, detail=detail)
     if old is not None:
