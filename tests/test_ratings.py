@@ -276,7 +276,15 @@ def test_model_seen_by_one_rater_has_no_interval():
     raters = [f"r{i % 5}" for i in range(20)] + ["r0", "r0"]
     result = rate_votes(make_votes(rows, rater=raters))
     assert np.isnan(result.confidence_interval().low[2])
-    assert "fewer than two raters, so no interval: z" in result.warnings
+    assert any("fewer than two raters" in warning for warning in result.warnings)
+
+
+def test_votes_that_cancel_out_within_each_rater_give_no_interval():
+    rows = [("x", "y", "model_a"), ("x", "y", "model_b")] * 2
+    result = rate_votes(make_votes(rows, rater=["r1", "r1", "r2", "r2"]))
+    assert np.isnan(result.confidence_interval()).all()
+    assert result.rank_interval().high.tolist() == [2, 2]
+    assert any("cancel out within each, so no interval: x, y" in text for text in result.warnings)
 
 
 def test_self_battle_in_arrays_is_an_error():

@@ -81,7 +81,9 @@ def cluster_covariance(
     1 − h_g, h_g the cluster's share of that model's information: the jackknife over clusters (CV3)
     with its leverage taken model by model [1]_. Of two crossed groupings V = V₁ + V₂ − V₁₂, V₁₂ by
     their intersection, its negative eigenvalues set to 0 [2]_. A model's degrees of freedom are its
-    effective number of clusters 1/Σ h_g², less one [3]_, of the coarser grouping.
+    effective number of clusters 1/Σ h_g², less one [3]_, of the coarser grouping; where the votes of
+    every cluster cancel out, as with a win and a loss by each rater, they are 0: nothing is told of
+    how clusters differ.
 
     References
     ----------
@@ -94,15 +96,23 @@ def cluster_covariance(
     """
     ways = [_one_way(inverse_information, votes, codes) for codes in votes.clusters]
     if len(ways) == 1:
-        return ways[0]
+        return _told(ways[0], inverse_information)
     first, second = votes.clusters
     crossed = first * (int(second.max(initial=0)) + 1) + second
     both = _one_way(inverse_information, votes, crossed)
     values, vectors = np.linalg.eigh(ways[0].matrix + ways[1].matrix - both.matrix)
-    return Covariance(
+    found = Covariance(
         matrix=(vectors * np.maximum(values, 0.0)) @ vectors.T,
         df=np.minimum(ways[0].df, ways[1].df),
     )
+    return _told(found, inverse_information)
+
+
+def _told(found: Covariance, inverse_information: NDArray[np.float64]) -> Covariance:
+    """Leave no degrees of freedom where a variance is 0 but for rounding."""
+    variance, scale = np.diagonal(found.matrix), np.diagonal(inverse_information)
+    told = (variance > 1e-12 * scale)[: len(found.df)]
+    return Covariance(matrix=found.matrix, df=np.where(told, found.df, 0.0))
 
 
 def _one_way(

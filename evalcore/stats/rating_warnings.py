@@ -59,7 +59,9 @@ def interval_warnings(
     if not without or len(graph.core) == 1:
         return ()
     groups = " or ".join(f"{name}s" for name in clusters)
-    reason = f"fewer than two {groups}" if clusters else "ties alone or a single vote"
+    reason = "ties alone or a single vote"
+    if clusters:
+        reason = f"fewer than two {groups}, or votes that cancel out within each"
     return (f"{reason}, so no interval: {_named(models, without)}",)
 
 
