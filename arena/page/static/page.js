@@ -187,6 +187,7 @@ class Page {
     byId("choice-tie").hidden = !form.allows_tie;
     byId("choice-both_bad").hidden = !form.allows_both_bad;
     byId("comment").value = "";
+    byId("note").textContent = "";
     drawReasons(byId("reasons"), form.reasons);
     const isStrict = form.kind === "ranking" && !form.allows_tie;
     this.question = isPairwise ? "question" : `question_${form.kind}${isStrict ? "_strict" : ""}`;
