@@ -81,9 +81,9 @@ def cluster_covariance(
     1 − h_g, h_g the cluster's share of that model's information: the jackknife over clusters (CV3)
     with its leverage taken model by model [1]_. Of two crossed groupings V = V₁ + V₂ − V₁₂, V₁₂ by
     their intersection, its negative eigenvalues set to 0 [2]_. A model's degrees of freedom are its
-    effective number of clusters 1/Σ h_g², less one [3]_, of the coarser grouping; where the votes of
-    every cluster cancel out, as with a win and a loss by each rater, they are 0: nothing is told of
-    how clusters differ.
+    effective number of clusters 1/Σ h_g², less one [3]_, of the coarser grouping. Where the votes
+    of every cluster cancel out, as with a win and a loss by each rater, they are 0: nothing is told
+    of how clusters differ.
 
     References
     ----------
