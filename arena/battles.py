@@ -356,7 +356,9 @@ _BY_TOKEN = (
     )
     .with_for_update()
 )
-_BY_OPEN = tables.battle.select().where(tables.battle.c.open_for == sa.bindparam("open"))
+_BY_OPEN = (
+    tables.battle.select().where(tables.battle.c.open_for == sa.bindparam("open")).with_for_update()
+)
 # Made once: a statement costs more to make than to run.
 _SET_STATUS = (
     tables.battle.update()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from time import perf_counter
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -122,7 +121,7 @@ class _Body:
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
         self._n_bytes = 0
-        if headers.get("content-length", "0").isdigit():
+        if headers.get("content-length", "0").isdecimal():
             self._add(int(headers.get("content-length", "0")), keeps=False)
 
     async def __call__(self) -> Message:
@@ -145,5 +144,5 @@ def _check_route(scope: Scope) -> None:
 def _check_origin(headers: Headers) -> None:
     """Refuse what another site's page sends; browsers name their origin, other clients need not."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
+    if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
         raise Refused("wrong_origin")

@@ -99,7 +99,9 @@ def test_routes_not_on_the_list_are_not_there(client: TestClient, method: str, p
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_route")
 
 
-@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://arena.test.evil.test"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.test", "null", "http://arena.test.evil.test", "http://["]
+)
 def test_other_origins_are_refused(client: TestClient, origin: str):
     answer = client.post("/api/session", json={}, headers={"Origin": origin})
     assert answer.status_code == 403
