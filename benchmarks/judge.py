@@ -6,7 +6,7 @@ runner into a workspace on disk, as in ``parity judge``::
     make bench-judge
     python -P benchmarks/judge.py [--calls N] [--memory-calls N] [--only throughput] [--json FILE]
 
-- *concurrency*: 64 calls in flight, ideally 320 calls a second;
+- *concurrency*: 64 calls in flight, ideally 320 calls a second, beside the openai client alone;
 - *rate*: a limit of 3,000 requests a minute, ideally 50 calls a second;
 - *rows*: 50 answers rated by the same stub, by ``parity judge``'s own function and by
   ``mlflow.genai.evaluate`` with its default store, in turns;
@@ -16,6 +16,7 @@ runner into a workspace on disk, as in ``parity judge``::
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
@@ -28,6 +29,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
+
+import openai
 
 from evalcore.__main__ import main as parity_main
 from evalcore.answering import Job, Work, respond
@@ -102,6 +105,38 @@ def run(spec: ModelSpec, asked: list[Job], *, ideal_per_s: float) -> Throughput:
     )
 
 
+def bare(spec: ModelSpec, asked: list[Job]) -> Throughput:
+    """Make the same calls with the openai client alone and keep nothing, for comparison."""
+
+    async def ask_all() -> None:
+        async with openai.AsyncOpenAI(
+            api_key="none",
+            base_url=dict(spec.options)["url"],
+            http_client=openai.DefaultAioHttpClient(),
+        ) as client:
+            pending = iter(asked)
+
+            async def work() -> None:
+                for job in pending:
+                    turn = {"role": "user", "content": job.example.messages[0].content}
+                    await client.chat.completions.create(model="stub-judge", messages=[turn])
+
+            await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    asyncio.run(ask_all())
+    wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - begin_cpu
+    ideal_per_s = CONCURRENCY / LATENCY_S
+    return Throughput(
+        n_calls=len(asked),
+        n_kept=0,
+        calls_per_s=len(asked) / wall_s,
+        ideal_per_s=ideal_per_s,
+        share_of_ideal=len(asked) / wall_s / ideal_per_s,
+        cpu_ms_per_call=cpu_s / len(asked) * 1000,
+    )
+
+
 def throughput(n_calls: int) -> dict[str, Throughput]:
     """Measure at the concurrency and at the rate, after a few calls that warm up."""
     with stub("--latency-ms", f"{LATENCY_S * 1000:g}") as model:
@@ -109,6 +144,7 @@ def throughput(n_calls: int) -> dict[str, Throughput]:
         paced = parse_model(f"{model}?concurrency={CONCURRENCY}&rpm={PER_MINUTE}")
         run(wide, jobs(CONCURRENCY), ideal_per_s=CONCURRENCY / LATENCY_S)
         return {
+            "openai alone, 64": bare(wide, jobs(n_calls // 2)),
             "concurrency 64": run(wide, jobs(n_calls), ideal_per_s=CONCURRENCY / LATENCY_S),
             "3,000 a minute": run(paced, jobs(n_calls // 4), ideal_per_s=PER_MINUTE / 60),
         }
@@ -220,10 +256,10 @@ def rows(n_rows: int) -> dict[str, Rows]:
 
 
 def print_throughput(found: dict[str, Throughput]) -> None:
-    print(f"{'':16} {'calls/s':>8} {'ideal':>6} {'share':>6} {'CPU ms/call':>12} {'kept':>12}")
+    print(f"{'':17} {'calls/s':>8} {'ideal':>6} {'share':>6} {'CPU ms/call':>12} {'kept':>12}")
     for name, item in found.items():
         print(
-            f"{name:16} {item.calls_per_s:8.1f} {item.ideal_per_s:6.0f} "
+            f"{name:17} {item.calls_per_s:8.1f} {item.ideal_per_s:6.0f} "
             f"{item.share_of_ideal:6.1%} {item.cpu_ms_per_call:12.2f} "
             f"{item.n_kept:>5} of {item.n_calls}"
         )

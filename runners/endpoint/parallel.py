@@ -13,7 +13,7 @@ from runners.endpoint.caller import Series
 
 __all__ = ["in_parallel"]
 
-_APART_S: Final = 0.001
+_APART_S: Final = 0.003
 """Calls that begin together come back together and wait for each other's handling, for as long as
 the job lasts; so the first ones begin one after the other."""
 _GRACE_S: Final = 5.0
