@@ -91,6 +91,7 @@ def run_server(kind: str, workspace: Path) -> None:
 
 def mount_queue(arena: Arena, app: Any) -> None:
     """Mount a Gradio app whose one event casts a vote, as an arena without routes would."""
+
     async def cast(token: str, request: gr.Request) -> str:
         rater = arena.identify(request.cookies)
         assert rater is not None
@@ -235,7 +236,8 @@ def open_battles(store: Store, n_battles: int) -> list[Ready]:
 def measure_votes(folder: Path, *, rounds: int, seconds: float) -> dict[str, Any]:
     """Load both servers in turns; look up every receipt."""
     kinds: dict[str, Vote] = {"api": vote_by_route, "queue": vote_by_queue}
-    n_battles = {"api": int(rounds * seconds * 1500), "queue": int(rounds * seconds * 300) + 2000}
+    all_s = (rounds + 1) * seconds
+    n_battles = {"api": int(all_s * 1600) + N_CLIENTS, "queue": int(all_s * 400) + N_CLIENTS}
     loads: dict[str, list[Load]] = {kind: [] for kind in kinds}
     stores = {kind: open_store(folder / kind) for kind in kinds}
     waiting = {kind: iter(open_battles(stores[kind], n_battles[kind])) for kind in kinds}
