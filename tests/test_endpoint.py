@@ -247,6 +247,13 @@ def test_what_a_server_refuses_is_left_out_from_then_on(connect: Connect, collec
     assert field not in server.stats.last_body
 
 
+def test_calls_in_flight_when_a_field_is_refused_are_asked_without_it(connect: Connect, collect):
+    script = StubScript(refuses=("response_format",), latency_s=0.1)
+    runner, _ = connect(script, "concurrency=8")
+    asked = [ask(f"q{n}", json_schema='{"type": "object"}') for n in range(20)]
+    assert failures(collect(runner.generate(asked))) == []
+
+
 def test_parameters_are_sent_as_the_server_knows_them(connect: Connect, collect):
     runner, server = connect(StubScript(), "omit=temperature")
     params = SamplingParams(max_new_tokens=7, temperature=0.5, top_p=0.9, stop=("X",), seed=3)

@@ -108,11 +108,12 @@ class Caller:
         """
         attempt = 0
         while True:
+            left_out = self._refused_fields
             failure = await self._attempt(call, series, send=send)
             if not isinstance(failure, Failure):
                 self._has_answered, series.failures_in_a_row = True, 0
                 return failure
-            if self._can_do_without(call, failure):
+            if self._can_do_without(call, failure, left_out):
                 continue
             if not self._may_try_again(failure, attempt) or series.stopped is not None:
                 self._give_up(failure, series)
@@ -197,13 +198,17 @@ class Caller:
             return call.body
         return {key: call.body[key] for key in call.body if key not in self._refused_fields}
 
-    def _can_do_without(self, call: Call, failure: Failure) -> bool:
-        """Leave fields out from now on that the server has refused by name."""
+    def _can_do_without(self, call: Call, failure: Failure, left_out: frozenset[str]) -> bool:
+        """Leave fields out from now on that the server has refused by name.
+
+        Other calls may have learnt it while this one was in flight: what counts is whether it can
+        leave out more than it did.
+        """
         if failure.kind != "refused":
             return False
         named = {field for field in OPTIONAL_FIELDS if field in failure.reason}
         fields = {field for field in OPTIONAL_FIELDS if any(name in field for name in named)}
-        fields = (fields & set(call.body)) - self._refused_fields
+        fields = (fields & set(call.body)) - left_out
         self._refused_fields |= fields
         return bool(fields)
 
