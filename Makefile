@@ -32,10 +32,10 @@ bench-engine: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1
 
 bench-arena: $(VENV)/installed-dev
-	$(BIN)/python -P benchmarks/arena.py
+	$(BIN)/python benchmarks/arena.py
 
 bench-judge: $(VENV)/installed-dev
-	$(BIN)/python -P benchmarks/judge.py
+	$(BIN)/python benchmarks/judge.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

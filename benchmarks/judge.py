@@ -4,7 +4,7 @@ A stub server in a process of its own answers after 200 ms. Every reply goes thr
 runner into a workspace on disk, as in ``parity judge``::
 
     make bench-judge
-    python -P benchmarks/judge.py [--calls N] [--memory-calls N] [--only throughput] [--json FILE]
+    python benchmarks/judge.py [--calls N] [--memory-calls N] [--only throughput] [--json FILE]
 
 - *concurrency*: 64 calls in flight, ideally 320 calls a second, beside the openai client alone;
 - *rate*: a limit of 3,000 requests a minute, ideally 50 calls a second;

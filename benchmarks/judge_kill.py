@@ -187,7 +187,7 @@ def launcher() -> Iterator:
     So a kill hits the work and not the imports, and no thread of the stub is forked.
     """
     process = subprocess.Popen(
-        [sys.executable, "-P", __file__, "--launcher"],
+        [sys.executable, __file__, "--launcher"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

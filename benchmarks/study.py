@@ -1,6 +1,6 @@
 """A whole study with simulated raters through the real service: what was asked, and what came out.
 
-    python -P benchmarks/study.py --kind pairwise --prompts 180 --raters 100 -k 10
+    python benchmarks/study.py --kind pairwise --prompts 180 --raters 100 -k 10
 
 Raters see what a browser gets, and nothing else. Honest ones judge by a number in the answers, with
 noise and tastes of their own; the careless ones are known here, so that flags can be checked.

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "judge_kill.py"
 
 @pytest.mark.slow
 def test_killed_judging_loses_no_verdict_and_two_at_once_share_the_bill():
-    command = [sys.executable, "-P", str(SCRIPT), "--kills", "6", "--seed", "7"]
+    command = [sys.executable, str(SCRIPT), "--kills", "6", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout)
