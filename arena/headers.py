@@ -45,7 +45,10 @@ _HEADERS = {
 
 ALLOWED_ROUTES: Sequence[tuple[str, str]] = (
     ("GET", r"/(healthz|metrics)"),
-    ("POST", r"/api/[a-z]+"),
+    (
+        "POST",
+        r"/api/(session|login|logout|consent|forget|battle|view|turn|skip|vote|reveal|undo|mistake)",
+    ),
     ("GET", r"/oauth/[a-z0-9-]+(/callback)?"),
     ("GET", r"/admin(/.*)?"),
     ("POST", r"/admin/.*"),

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from arena.api import Api
 from arena.arena import Arena
 from arena.headers import Gate
+from arena.joins import JoinCheck
 from arena.limits import Limits
 from arena.oauth import mount_oauth
 from arena.refusals import Refused
@@ -39,17 +40,19 @@ def create_app(arena: Arena, *, mount: Mount | None = None) -> FastAPI:
         Puts the page into the app, such as :func:`arena.page.layout.mount_page`; whatever it brings
         stays behind the list of allowed routes.
     """
+    limits = Limits(arena.settings)
     app = FastAPI(
         title="arena",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=Api(arena, Limits(arena.settings)).routes(),
+        routes=Api(arena, limits).routes(),
         lifespan=_tidying(arena),
         exception_handlers={Exception: _broken, 404: _nothing, 405: _nothing},
     )
     if arena.settings.oauth_file is not None:
         mount_oauth(app, arena, arena.settings.oauth_file)
+    app.add_middleware(JoinCheck, identify=arena.identify, limits=limits)
     app.add_middleware(Gate, telemetry=arena.telemetry)
     if mount is not None:
         mount(app)

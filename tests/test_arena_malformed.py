@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI, Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from arena.arena import Arena
+from arena.headers import ALLOWED_ROUTES
 from arena.identity import RATER_COOKIE
+from arena.joins import JOIN_PATH
 from arena.service import create_app
 from evalcore.store import Store
 from evalcore.store.arena_schema import vote
@@ -45,6 +49,42 @@ def client(open_arena: Callable[..., Arena]) -> Iterator[TestClient]:
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post("/api/session", json={})
         yield client
+
+
+def test_page_has_the_only_event_of_the_queue_and_not_too_often(open_arena: Callable[..., Arena]):
+    arena, said = open_arena(battle_limit="3/hour"), []
+
+    def gradio(app: FastAPI) -> None:
+        @app.post(JOIN_PATH)
+        async def join(request: Request) -> dict[str, str]:
+            said.append(await request.json())
+            return {"event_id": "1"}
+
+    good = {"data": [], "fn_index": 0, "session_hash": "abc", "trigger_id": 1, "event_data": None}
+    bad = [{"fn_index": 1}, {"fn_index": None}, {"session_hash": ""}, {"data": [1, 2]}, {"data": 1}]
+    with TestClient(create_app(arena, mount=gradio)) as client:
+        assert {client.post(JOIN_PATH, json=good | change).status_code for change in bad} == {422}
+        assert said == []
+        rater = arena.identity.new_rater("visitor")
+        client.cookies.set(RATER_COOKIE, arena.identity.rater_cookie(rater))
+        statuses = [client.post(JOIN_PATH, json=good).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    assert said == [good] * 3
+
+
+def test_requests_to_nowhere_leave_nothing_in_the_figures(client: TestClient):
+    for name in ("nothing", "predict", "voted"):
+        assert client.post(f"/api/{name}", json={}).status_code == 404
+    assert "nothing" not in (text := client.get("/metrics").text)
+    assert "/api/session" in text
+
+
+def test_gate_lets_through_what_the_api_has(open_arena: Callable[..., Arena]):
+    app = create_app(open_arena())
+    paths = [route.path for route in app.routes if route.path.startswith("/api/")]
+    allowed = re.compile("|".join(path for method, path in ALLOWED_ROUTES if method == "POST"))
+    assert len(paths) == 13
+    assert all(map(allowed.fullmatch, paths))
 
 
 async def ask(app: ASGIApp, asked: tuple[str, str, bytes, str | None]) -> tuple[int, str]:
