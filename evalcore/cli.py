@@ -22,6 +22,7 @@ from runners.commandline import (
     MaxUsdOption,
     MemoryOption,
     ModelOption,
+    fitting_length,
     resolved_models,
     runner_opener,
 )
@@ -90,7 +91,14 @@ def generate(
     prompts: Annotated[
         list[Path], typer.Option("--prompts", "-p", metavar="FILE", help="JSONL or text file.")
     ],
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 256,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of an answer; 256 if not given, or half of the smallest model's "
+            "window if that is less.",
+        ),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="In (0, 1].")] = 1.0,
     stop: Annotated[list[str] | None, typer.Option(help="String that ends an answer.")] = None,
@@ -115,15 +123,15 @@ def generate(
 
     if top_p <= 0.0:
         raise InputError(f"--top-p must be in (0, 1]; got {top_p}")
+    examples = _prompt_examples(prompts, limit)
+    specs = resolved_models(model)
     params = SamplingParams(
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=max_new_tokens or fitting_length(specs),
         temperature=temperature,
         top_p=top_p,
         stop=tuple(stop or ()),
         seed=seed,
     )
-    examples = _prompt_examples(prompts, limit)
-    specs = resolved_models(model)
     opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
     with open_store(workspace, store) as opened, progress_bars() as begin:
         answers = answer_prompts(
@@ -169,7 +177,7 @@ def run(
             specs,
             examples,
             opened,
-            params=run_file.generation.params(),
+            params=run_file.params(fitting_length(specs)),
             chat=run_file.chat,
             open_runners=opener,
             begin=begin,

@@ -14,12 +14,14 @@ Paths are relative to the current folder, as on the command line.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from evalcore.errors import InputError
+from evalcore.records import SamplingParams
 from evalcore.tasks.definition import GenerationSettings, StrictModel, parse_yaml
 
 __all__ = ["RunFile", "read_run_file"]
@@ -73,6 +75,13 @@ class RunFile(StrictModel):
     def model_strings(self) -> list[str]:
         """Return all models as model strings."""
         return [entry if isinstance(entry, str) else entry.model_string() for entry in self.models]
+
+    def params(self, fitting_length: int) -> SamplingParams:
+        """Return how prompts are answered, at most so long where the file doesn't say."""
+        params = self.generation.params()
+        if "max_new_tokens" in self.generation.model_fields_set:
+            return params
+        return replace(params, max_new_tokens=fitting_length)
 
 
 def read_run_file(path: Path) -> RunFile:

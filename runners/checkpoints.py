@@ -17,7 +17,14 @@ from typing import Any, Final
 from evalcore.errors import ModelError
 from evalcore.hashing import content_hash, file_sha256
 
-__all__ = ["Checkpoint", "files_hash", "read_checkpoint", "read_json", "read_tensor_headers"]
+__all__ = [
+    "WINDOW_NAMES",
+    "Checkpoint",
+    "files_hash",
+    "read_checkpoint",
+    "read_json",
+    "read_tensor_headers",
+]
 
 TOKENIZER_FILES: Final = (
     "tokenizer.json",
@@ -27,6 +34,15 @@ TOKENIZER_FILES: Final = (
     "spiece.model",
 )
 """Each of them can hold a tokenizer's vocabulary."""
+
+WINDOW_NAMES: Final = (
+    "n_positions",
+    "max_position_embeddings",
+    "n_ctx",
+    "max_seq_len",
+    "seq_length",
+)
+"""Keys under which configurations say how many tokens a model reads at once."""
 
 _FURTHER_FILES = (
     "config.json",
@@ -77,6 +93,13 @@ class Checkpoint:
             return said
         counts = Counter(header.dtype for header in self.tensors.values())
         return _DTYPES.get(counts.most_common(1)[0][0], "float32") if counts else "float32"
+
+    @property
+    def window(self) -> int | None:
+        """Most tokens that the model reads at once; None where the configuration doesn't say."""
+        text_config = self.config.get("text_config") or self.config
+        windows = (text_config.get(name) for name in WINDOW_NAMES)
+        return next((n for n in windows if isinstance(n, int) and n > 0), None)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -23,6 +23,7 @@ __all__ = [
     "MaxUsdOption",
     "MemoryOption",
     "ModelOption",
+    "fitting_length",
     "resolved_models",
     "runner_opener",
 ]
@@ -82,6 +83,18 @@ def resolved_models(models: Sequence[str]) -> list[ModelSpec]:
                 f"models {variants[spec.fingerprint]!r} and {spec.name!r} are the same variant"
             )
     return list(names.values())
+
+
+def fitting_length(specs: Sequence[ModelSpec]) -> int:
+    """Return the most tokens of an answer where nobody says: 256, or half of the smallest window.
+
+    All models have the same, since their answers are there to be compared.
+    """
+    from evalcore.records import SamplingParams
+    from runners.resolving import window
+
+    windows = [found for spec in specs if (found := window(spec)) is not None]
+    return min([SamplingParams().max_new_tokens, *(max(1, found // 2) for found in windows)])
 
 
 def runner_opener(

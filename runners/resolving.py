@@ -15,7 +15,7 @@ from runners.adapters import check_fits, read_adapter
 from runners.checkpoints import Checkpoint, read_checkpoint
 from runners.modelstring import check_settings, default_name
 
-__all__ = ["locate", "resolve"]
+__all__ = ["locate", "resolve", "window"]
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES: Final = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
@@ -85,6 +85,13 @@ def locate(place: str, *, revision: str | None = None) -> Path:
     if not _HUB_ID.fullmatch(place) or place.startswith("."):
         raise ModelError(f"model folder not found: {place}")
     return _download(place, revision)
+
+
+def window(spec: ModelSpec) -> int | None:
+    """Return how many tokens a resolved spec's model reads at once; None where no file says it."""
+    if spec.backend in ("fake", "openai"):
+        return None
+    return read_checkpoint(locate(spec.weights, revision=spec.revision)).window
 
 
 def _download(hub_id: str, revision: str | None) -> Path:

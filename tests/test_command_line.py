@@ -49,6 +49,28 @@ def test_generate_answers_prompts(parity, tmp_path: Path):
     assert json.loads(out)["generations"][0]["text"] == "hello"
 
 
+def test_answers_fit_the_smallest_window_where_nobody_says_how_long(parity, llama, tmp_path: Path):
+    (tmp_path / "p.txt").write_text("hello\n")
+    prompts = ("-p", tmp_path / "p.txt", "--no-chat", "-w", tmp_path / "out", "--json")
+    models = ("-m", "fake:x", "-m", f"hf:{llama.folder}")
+    code, out, _ = parity("generate", *models, *prompts)
+    assert code == 0
+    assert [item["params"]["max_new_tokens"] for item in json.loads(out)["generations"]] == [48, 48]
+    _, out, _ = parity("generate", "-m", "fake:x", *prompts)
+    assert json.loads(out)["generations"][0]["params"]["max_new_tokens"] == 256
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, 48), ({"max_new_tokens": 7}, 7)])
+def test_run_file_without_a_length_has_one_that_fits(parity, llama, tmp_path: Path, given, used):
+    (tmp_path / "p.txt").write_text("hello\n")
+    study = {"models": [f"hf:{llama.folder}"], "prompts": [str(tmp_path / "p.txt")], "chat": False}
+    (tmp_path / "study.yaml").write_text(json.dumps({**study, "generation": {"seed": 1, **given}}))
+    code, out, _ = parity("run", tmp_path / "study.yaml", "-w", tmp_path / "out", "--json")
+    (answer,) = json.loads(out)["generations"]
+    assert code == 0
+    assert (answer["params"]["max_new_tokens"], answer["params"]["seed"]) == (used, 1)
+
+
 def test_run_does_what_a_file_says(parity, task: Path, tmp_path: Path):
     (tmp_path / "p.txt").write_text("hello\n")
     study = {

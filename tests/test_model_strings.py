@@ -16,6 +16,7 @@ from evalcore.errors import InputError, ModelError
 from runners import RunnerOptions, parse_model, resolve
 from runners.catalogue import CATALOGUE_FILE, catalogue
 from runners.modelstring import default_name
+from runners.resolving import window
 
 
 def test_string_with_everything_is_read_in_full():
@@ -144,6 +145,14 @@ def test_dtype_of_a_config_without_one_is_that_of_the_tensors(llama, tmp_path: P
     config.pop("dtype", None)
     (folder / "config.json").write_text(json.dumps(config))
     assert resolve(parse_model(f"hf:{folder}")).dtype == "float32"
+
+
+def test_window_is_read_from_each_kind_of_configuration(tiny_model):
+    assert window(resolve(parse_model(f"hf:{tiny_model.folder}"))) == 96
+
+
+def test_window_of_a_model_that_is_not_here_is_unknown():
+    assert window(resolve(parse_model("openai:m@http://127.0.0.1:1/v1"))) is None
 
 
 def test_folder_with_an_at_sign_is_found(llama, tmp_path: Path):

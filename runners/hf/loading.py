@@ -14,14 +14,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
-from runners.checkpoints import read_checkpoint
+from runners.checkpoints import WINDOW_NAMES, read_checkpoint
 from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.stack import LoraStack
 from runners.resolving import locate
 
 __all__ = ["Base", "load_base", "loading_arguments"]
 
-_WINDOW_NAMES = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length")
 _NO_LIMIT = 1_000_000
 _DEFAULT_WINDOW = 2048
 
@@ -125,7 +124,7 @@ def _check_device(spec: ModelSpec) -> None:
 
 def _window(config: Any, tokenizer: Any) -> int:
     text_config = config.get_text_config()
-    for name in _WINDOW_NAMES:
+    for name in WINDOW_NAMES:
         window = getattr(text_config, name, None)
         if isinstance(window, int) and window > 0:
             return window
