@@ -62,7 +62,8 @@ def forget_rater(
 
     Account, consent, comments, address hashes and everything typed go in both cases. ``keep``
     leaves the votes under a new pseudonym that nothing leads to; ``delete`` takes them and their
-    battles away too. The audit log keeps that it happened and how many votes, not whose.
+    battles away too. The audit log keeps that it happened and how many votes, not whose, and how
+    many of them were of locked studies, whose exports stay what they are.
     """
     battle_ids = list(
         connection.scalars(sa.select(tables.battle.c.id).where(tables.battle.c.rater == rater_id))
@@ -70,6 +71,11 @@ def forget_rater(
     mine = tables.vote.c.rater == rater_id
     count = sa.select(sa.func.count()).select_from(tables.vote).where(mine)
     n_votes = int(connection.execute(count).scalar_one())
+    of_locked = count.join(tables.battle, tables.battle.c.id == tables.vote.c.battle_id).join(
+        tables.study, tables.study.c.name == tables.battle.c.study
+    )
+    locked = of_locked.where(tables.study.c.status == "locked")
+    n_after_lock = int(connection.execute(locked).scalar_one())
     for table in (tables.rater, tables.consent):
         column = table.c.id if table is tables.rater else table.c.rater
         connection.execute(table.delete().where(column == rater_id))
@@ -78,7 +84,7 @@ def forget_rater(
         _delete_battles(connection, battle_ids)
     else:
         _rename(connection, rater_id)
-    detail = {"votes": votes, "n_votes": n_votes}
+    detail = {"votes": votes, "n_votes": n_votes, "n_after_lock": n_after_lock}
     audit.record(connection, "rater", action="forget", target="rater", detail=detail, now_ms=now_ms)
     return n_votes
 

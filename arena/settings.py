@@ -44,7 +44,6 @@ class ArenaSettings:
     """What a rater reads before the first battle, Markdown; empty shows nothing."""
     questions: Mapping[str, Question] = field(default_factory=dict)
     """What the page says at a scale, by the scale's name; the name itself where there is none."""
-    languages: tuple[str, ...] = ("en", "zh", "vi")
     admits: tuple[RaterOrigin, ...] = ("visitor",)
     """Who may vote: anybody, accounts, addressees of a study's links."""
     users_file: Path | None = None

@@ -45,6 +45,7 @@ _ENDED: dict[BattleStatus, Code] = {
     BattleStatus.EXPIRED: "expired",
     BattleStatus.VOID: "void",
 }
+_KEPT = (VoteStatus.COUNTED, VoteStatus.UNRATED, VoteStatus.UNVERIFIED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,9 @@ def undo(connection: Connection, battle: Battle, *, now_ms: int) -> Battle:
 def report_mistake(connection: Connection, battle: Battle, *, comment: str, now_ms: int) -> Receipt:
     """Leave a sealed vote out of ratings at its rater's word; the vote itself stays as it is.
 
+    A vote on a known item too, or its receipt would tell which items are known. After its study is
+    locked the word is kept, and the vote counts as it did. Again, it changes nothing.
+
     Raises
     ------
     Refused
@@ -182,11 +186,15 @@ def report_mistake(connection: Connection, battle: Battle, *, comment: str, now_
     vote = _present_vote(connection, battle)
     if not vote.receipt.sealed:
         raise Refused("not_sealed")
-    if vote.status in (VoteStatus.COUNTED, VoteStatus.UNVERIFIED):
-        set_vote_status(connection, battle, vote, VoteStatus.MISTAKEN)
-        note(connection, battle.id, "mistake", now_ms=now_ms, detail={"comment": comment})
-        return replace(vote.receipt, status=VoteStatus.MISTAKEN)
-    return vote.receipt
+    if vote.status not in _KEPT or _is_noted(connection, battle.id, "mistake after the lock"):
+        return vote.receipt
+    detail = {"comment": comment}
+    if connection.execute(_IS_LOCKED, {"name": battle.study}).first() is not None:
+        note(connection, battle.id, "mistake after the lock", now_ms=now_ms, detail=detail)
+        return vote.receipt
+    set_vote_status(connection, battle, vote, VoteStatus.MISTAKEN)
+    note(connection, battle.id, "mistake", now_ms=now_ms, detail=detail)
+    return replace(vote.receipt, status=VoteStatus.MISTAKEN)
 
 
 def set_vote_status(
@@ -194,9 +202,8 @@ def set_vote_status(
 ) -> None:
     """Change whether a vote counts; its comparisons come and go with that."""
     _update(connection, battle.id, {"status": status})
-    is_kept = status in (VoteStatus.COUNTED, VoteStatus.UNRATED, VoteStatus.UNVERIFIED)
     # A study's item lacks a rating when one is left out: it goes to another rater.
-    exposed = {"battle": battle.id, "now": "done" if is_kept else "released"}
+    exposed = {"battle": battle.id, "now": "done" if status in _KEPT else "released"}
     connection.execute(_EXPOSE, exposed)
     _drop_comparisons(connection, battle)
     if status is VoteStatus.COUNTED:
@@ -221,6 +228,12 @@ def note(
         "created_utc": utc_text(now_ms),
     }
     connection.execute(_NOTE, row)
+
+
+def _is_noted(connection: Connection, battle_id: str, kind: str) -> bool:
+    events = tables.vote_event.c
+    query = sa.select(events.id).where(events.battle_id == battle_id, events.kind == kind)
+    return connection.execute(query).first() is not None
 
 
 def _present_vote(connection: Connection, battle: Battle) -> StoredVote:
@@ -310,6 +323,9 @@ _EXPOSE = (
     tables.exposure.update()
     .where(tables.exposure.c.battle_id == sa.bindparam("battle"))
     .values(status=sa.bindparam("now"))
+)
+_IS_LOCKED = sa.select(tables.study.c.name).where(
+    tables.study.c.name == sa.bindparam("name"), tables.study.c.status == "locked"
 )
 _COMPARE = schema.comparison.insert()
 _DROP = schema.comparison.delete().where(schema.comparison.c.id == sa.bindparam("comparison"))

@@ -156,6 +156,12 @@ def test_standings_follow_every_vote(office: Office):
     assert "alpha" in office.get().text
 
 
+def test_single_vote_has_no_interval_and_no_nan(office: Office):
+    office.sign_in()
+    office.cast()
+    assert not re.search(r"\bnan\b", office.get().text)
+
+
 def test_vote_is_voided_and_unvoided_with_its_reason_in_the_log(office: Office):
     battle = office.cast()
     office.sign_in()

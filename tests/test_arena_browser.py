@@ -697,13 +697,13 @@ def test_a_refused_vote_says_why_and_can_be_cast_again(site, visit):
 
 def test_what_a_training_item_teaches_is_shown_without_names(site, visit):
     page = visit(site)
-    taught = {"receipt": None, "reveal": {"names": [], "note": "B was right: it counts to ten."}}
+    taught = {"receipt": None, "reveal": {"names": [], "note": "{right}: it counts to ten."}}
     page.route("**/api/reveal", lambda route: route.fulfill(json=taught))
     page.keyboard.press("1")
     wait_for(page, "recorded")
     page.keyboard.press("Enter")
     wait_for(page, "revealed")
-    expect(page.locator("#note")).to_have_text("B was right: it counts to ten.")
+    expect(page.locator("#note")).to_have_text("B is better: it counts to ten.")
     assert page.locator(".answer-name:visible").count() == 0
     page.unroute("**/api/reveal")
     page.keyboard.press("Enter")

@@ -6,18 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from arena.arena import Arena
 from arena.recorded import read_votes
 from arena.records import Ballot, BattleView, Finished, Rater, Waiting
 from arena.refusals import Refused
+from arena.responses import receipt_json
 from arena.settings import ArenaSettings
+from arena.studies.lock import lock_study, verify_export
 from arena.studies.registry import load_study, register_study
 from arena.studies.report import study_report
 from arena.studies.source import StudySource
 from arena.studies.stopping import decide
 from evalcore.stats.parity import Verdict
 from evalcore.store import open_store
+from evalcore.store.arena_schema import audit, vote_event
 
 START_MS = 1_750_000_000_000
 
@@ -104,7 +108,7 @@ def test_training_says_what_was_right_and_why(room):
     view = study.next("a")
     right = ["left", "right"][[a.text for a in view.turns[0].answers].index("yes")]
     _, reveal = study.cast("a", view, "tie")
-    assert reveal.note == f"{right}: it says yes"
+    assert reveal.note == f"{{{right}}}: it says yes"
 
 
 def test_gold_looks_like_any_other_item(room):
@@ -175,6 +179,44 @@ def test_voided_vote_frees_its_item_and_unvoiding_takes_it_back(room):
     assert (study.next("b")).reason == "complete"
     study.arena.void(comparison.id, actor="admin", reason="test")
     assert isinstance(study.next("b"), BattleView)
+
+
+def test_reported_mistake_does_not_tell_which_items_are_known(room):
+    study = room(n_prompts=3, gold={"file": "known.jsonl", "every": 2})
+    statuses = []
+    while isinstance(view := study.next("a"), BattleView):
+        study.cast("a", view, "left")
+        receipt = asyncio.run(study.arena.report_mistake(rater("a"), view.token, ""))
+        seen = asyncio.run(study.arena.view(rater("a"), view.token)).receipt
+        statuses.append((receipt_json(receipt)["status"], receipt_json(seen)["status"]))
+    assert statuses == [("mistaken", "mistaken")] * 4
+
+
+def test_mistake_reported_after_the_lock_is_kept_and_changes_nothing(room, tmp_path: Path):
+    study = room(n_prompts=1)
+    view = study.next("a")
+    study.cast("a", view, "left")
+    before = study.report().by_status
+    lock_study(study.store, "s", tmp_path / "export", actor="me")
+    report = lambda: study.arena.report_mistake(rater("a"), view.token, "oh")  # noqa: E731
+    assert {asyncio.run(report()).status for _ in range(2)} == {"counted"}
+    assert study.report().by_status == before
+    assert len(list(study.store.comparisons())) == 1
+    with study.store.engine.connect() as connection:
+        kinds = list(connection.scalars(sa.select(vote_event.c.kind).order_by(vote_event.c.id)))
+    assert kinds == ["cast", "mistake after the lock"]
+
+
+def test_rater_is_forgotten_after_the_lock_and_the_log_says_so(room, tmp_path: Path):
+    study = room(n_prompts=2)
+    study.vote("a")
+    lock_study(study.store, "s", tmp_path / "export", actor="me")
+    hashed = verify_export(tmp_path / "export")
+    assert asyncio.run(study.arena.forget(rater("a"), votes="delete")) == 1
+    assert verify_export(tmp_path / "export") == hashed
+    with study.store.engine.connect() as connection:
+        detail = connection.scalars(sa.select(audit.c.detail).order_by(audit.c.id.desc())).first()
+    assert detail == {"votes": "delete", "n_votes": 1, "n_after_lock": 1}
 
 
 def test_undone_vote_keeps_its_item(room):

@@ -135,6 +135,11 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "已记录:该投票不计入评分。",
         "Đã ghi nhận: phiếu này không được tính vào xếp hạng.",
     ),
+    "mistake_late": (
+        "Noted. The study has ended, so its result stays as it is.",
+        "已记录。研究已结束,其结果不再改变。",
+        "Đã ghi nhận. Nghiên cứu đã kết thúc nên kết quả giữ nguyên.",
+    ),
     # live battles
     "composer_title": (
         "Ask two anonymous models anything",

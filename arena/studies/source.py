@@ -287,11 +287,14 @@ def _names(registered: RegisteredStudy, variants: Mapping[str, ModelSpec]) -> Co
 
 
 def _note(item: StudyItem, sides: tuple[int, ...]) -> str:
-    """Return what a rater in training is told, in terms of what stood on the page."""
-    right = item.expected.replace("_", " ")
+    """Return what a rater in training is told, in terms of what stood on the page.
+
+    A choice is a key of the page's table of texts in braces, to be said in the rater's language.
+    """
+    right = f"{{{item.expected}}}" if item.expected else ""
     if item.expected in item.models:
         position = sides.index(item.models.index(item.expected))
-        right = _POSITION_WORDS[position] if len(sides) == 2 else str(position + 1)
+        right = f"{{{_POSITION_WORDS[position]}}}" if len(sides) == 2 else str(position + 1)
     scales = [f"{name} {low}–{high}" for name, (low, high) in item.expected_scales.items()]
     return ": ".join(part for part in (right or ", ".join(scales), item.why) if part)
 

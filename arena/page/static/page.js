@@ -9,6 +9,8 @@ import { loadTexts, setText, t, translate } from "./texts.js";
 
 const UNDO_MS = 6000;
 const WAIT_MS = 1000;
+const BUSY_MS = 10000;
+const BUSY = ["too_many", "queue_full"];
 const KEYS = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", ArrowLeft: "left", ArrowRight: "right" };
 const GONE = ["unknown_battle", "expired", "void", "sealed", "no_answer"];
 const byId = (id) => document.getElementById(id);
@@ -97,19 +99,21 @@ class Page {
     const answer = await this.attempt(() => post("battle"));
     if (answer?.battle) await this.open(answer.battle);
     else if (answer) this.led(answer);
+    else if (BUSY.includes(byId("status").dataset.text)) setTimeout(() => this.next(), BUSY_MS);
   }
 
   /** There is no battle now: wait for one, or say that there will be none. */
-  led({ waiting, finished }) {
-    if (waiting) this.wait(waiting);
+  led({ waiting, finished }, prompt = undefined) {
+    if (waiting) this.wait(waiting, prompt);
     else this.finish(finished);
   }
 
-  wait({ place }) {
+  /** Ask again in a moment, with the prompt that waits. */
+  wait({ place }, prompt) {
     this.enter("waiting");
     if (place) this.say("place", { place });
     else this.say("preparing");
-    setTimeout(() => this.next(), WAIT_MS);
+    setTimeout(() => (prompt ? this.send(prompt) : this.next()), WAIT_MS);
   }
 
   finish({ reason }) {
@@ -132,8 +136,11 @@ class Page {
     const body = isFirst ? { prompt } : { token: this.battle.token, prompt };
     const answer = await this.attempt(() => post(path, body));
     if (answer?.battle) await this.open(answer.battle);
-    else if (answer) this.led(answer);
-    else byId("composer-text").value ||= prompt;
+    else if (answer) this.led(answer, prompt);
+    else {
+      byId("composer-text").value ||= prompt;
+      if (this.phase === "waiting") this.enter("asking");
+    }
   }
 
   /** Show a battle from wherever it stands: being written, ready, or voted but not revealed. */
@@ -303,7 +310,8 @@ class Page {
   revealed({ names, note }) {
     this.enter("revealed");
     if (names.length) this.stage.reveal(names);
-    byId("note").textContent = note ?? "";
+    // What was right is a key of the table of texts, such as "{left}: it is shorter".
+    byId("note").textContent = (note ?? "").replace(/^\{(\w+)\}/, (_, key) => t(key));
     if (names.length === 2) this.say("revealed", { left: names[0], right: names[1] });
     else this.say(names.length ? "revealed_all" : "recorded_ballot");
     setText(byId("composer-title"), "your_prompt");
@@ -322,7 +330,7 @@ class Page {
     const answer = await this.attempt(() => post("mistake", { token: this.battle.token }));
     if (!answer) return;
     byId("mistake").hidden = true;
-    this.say("mistake_done");
+    this.say(answer.receipt.status === "mistaken" ? "mistake_done" : "mistake_late");
   }
 
   goOn() {
