@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from evalcore.errors import InputError
 from evalcore.stats.cli import compare
+from evalcore.stats.comparison import CompareRequest, compare_models
 from evalcore.stats.parity import Verdict, parity_test
 from evalcore.stats.win_rate import PairVotes, win_rate
+from evalcore.votes import Votes
 
 counts = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
 
@@ -189,10 +191,19 @@ def test_bernstein_refuses_votes_that_depend_on_each_other(tmp_path):
     winners = ["model_a", "model_a", "model_a", "model_b"] * 100
     path = running_study(tmp_path, winners, example_id=[i % 20 for i in range(400)])
     error = run("x", "y", path, "--method", "anytime-bernstein").exception
-    assert str(error).startswith("design_effect must be 1 for empirical_bernstein")
+    assert str(error).startswith("anytime-bernstein needs independent votes")
 
 
 def test_unknown_method_of_comparison_names_the_known_ones(votes_file):
     error = run("x", "y", votes_file, "--method", "magic").exception
     known = "score, bayes, anytime, anytime-bernstein"
     assert str(error) == f"method must be one of {known}; got 'magic'"
+
+
+def test_equal_votes_on_two_prompts_decide_nothing_while_a_study_runs():
+    columns = {"model_a": ["x"] * 80, "model_b": ["y"] * 80, "winner": ["model_a"] * 80}
+    votes = Votes.from_columns({**columns, "example_id": ["e1", "e2"] * 40})
+    report = compare_models(votes, ("x", "y"), CompareRequest(method="anytime"))
+    assert report.form["verdict"] == "not enough votes"
+    with pytest.raises(InputError, match="anytime-bernstein needs independent votes"):
+        compare_models(votes, ("x", "y"), CompareRequest(method="anytime-bernstein"))

@@ -139,12 +139,18 @@ def compare_models(votes: Votes, models: tuple[str, str], request: CompareReques
 
 def _running_form(votes: Votes, models: tuple[str, str], request: CompareRequest) -> dict[str, Any]:
     pair = PairVotes.from_votes(votes, *models)
-    effect = win_rate(pair).design_effect
+    worth = win_rate(pair).effective.n
+    effect = len(pair.scores) / worth if worth else 1.0
+    if request.method == "anytime-bernstein" and effect > 1.0:
+        raise InputError(
+            "anytime-bernstein needs independent votes; prompts or raters come up more than once "
+            f"and {len(pair.scores)} votes are worth {worth:.1f}: use anytime"
+        )
     rule = StoppingRule(
         margin=request.margin,
         level=1.0 - request.alpha,
         method=_SEQUENCES[request.method],
-        design_effect=max(effect, 1.0) if math.isfinite(effect) else 1.0,
+        design_effect=max(effect, 1.0),
     )
     decision = first_decision(pair.scores, rule)
     scores = pair.scores[: decision.n]

@@ -78,8 +78,9 @@ def asymptotic_sequence(
     """Confidence sequence of a mean by the time-uniform central limit theorem.
 
     After t votes x̄ ± σ̂ √(2 (tρ² + 1) / (t²ρ²) · log(√(tρ² + 1) / α)) [1]_, narrowest at
-    t = ``tuned_for``. σ̂² counts one vote with the greatest possible deviation, ½, beside the
-    observed ones, so that equal votes at the beginning have no zero width. The error is at most α
+    t = ``tuned_for``. σ̂² counts one independent vote, that is ``design_effect`` votes, with the
+    greatest possible deviation, ½, beside the observed ones, so that equal votes at the beginning
+    have no zero width. The error is at most α
     in the limit; in simulations with looks after every vote it stays below α.
 
     Parameters
@@ -109,7 +110,7 @@ def asymptotic_sequence(
     t = np.arange(1.0, len(observed) + 1.0)
     mean = np.cumsum(observed) / t
     squares = np.maximum(np.cumsum(observed**2) - t * mean**2, 0.0)
-    variance = design_effect * (0.25 + squares) / (t + 1.0)
+    variance = design_effect * (0.25 * design_effect + squares) / (t + design_effect)
     grown = t * rho2 + 1.0
     half = np.sqrt(variance * 2.0 * grown / (t**2 * rho2) * np.log(np.sqrt(grown) / alpha))
     return ConfidenceSequence(
