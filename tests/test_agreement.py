@@ -223,3 +223,17 @@ def test_dawid_skene_of_nothing_is_refused():
     empty = np.array([])
     with pytest.raises(InputError, match="at least one label"):
         dawid_skene(Labels(units=empty, raters=empty, labels=empty))
+
+
+def test_dawid_skene_without_smoothing_takes_whole_numbers():
+    units, raters = np.repeat(np.arange(20), 3), np.tile(np.arange(3), 20)
+    labels = np.random.default_rng(0).integers(0, 2, 60)
+    given = Labels(units=units, raters=raters, labels=labels)
+    whole, real = dawid_skene(given, smoothing=0), dawid_skene(given, smoothing=0.0)
+    np.testing.assert_array_equal(whole.confusion, real.confusion)
+
+
+def test_coefficient_that_one_unit_decides_says_so():
+    """Without the one unit that differs only one label is left, and no coefficient."""
+    found = cohen_kappa(["a", "b"], ["a", "b"])
+    assert (found.value, found.low, found.high) == (1.0, -1.0, 1.0)

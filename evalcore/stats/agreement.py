@@ -30,6 +30,7 @@ __all__ = [
     "agreement_with_rest",
     "cohen_kappa",
     "fleiss_kappa",
+    "jackknifed",
     "krippendorff_alpha",
     "raw_agreement",
 ]
@@ -99,7 +100,7 @@ def cohen_kappa(
         summed = np.zeros((int(codes.max(initial=-1)) + 1, *tables.shape[1:]))
         np.add.at(summed, codes, tables)
         tables = summed
-    estimate = _jackknife(tables, _table_kappa, level=level, method="Cohen kappa, jackknife")
+    estimate = jackknifed(tables, _table_kappa, level=level, method="Cohen kappa, jackknife")
     return replace(estimate, n=len(np.asarray(first)))
 
 
@@ -126,7 +127,7 @@ def fleiss_kappa(given: Labels, *, symmetric: bool = False, level: float = 0.95)
     agreeing = (used * (used - 1)).sum(axis=1) / np.maximum(labels * (labels - 1), 1)
     parts = np.column_stack([np.ones(len(used)), agreeing, (used + used[:, flip]) / 2])
     method = "Fleiss kappa, jackknife"
-    return _jackknife(
+    return jackknifed(
         parts, _fleiss, level=level, method=method, n_unscored=len(counts) - len(used)
     )
 
@@ -152,7 +153,7 @@ def krippendorff_alpha(given: Labels, *, symmetric: bool = False, level: float =
     diagonal = np.arange(used.shape[1])
     pairs[:, diagonal, diagonal] -= used
     coincidences = pairs / np.maximum(used.sum(axis=1) - 1, 1)[:, None, None]
-    return _jackknife(
+    return jackknifed(
         (coincidences + coincidences[:, flip][:, :, flip]) / 2,
         _alpha,
         level=level,
@@ -227,7 +228,7 @@ def _label_counts(
     return counts, flip
 
 
-def _jackknife(
+def jackknifed(
     parts: NDArray[np.float64],
     statistic: Statistic,
     *,
@@ -235,15 +236,35 @@ def _jackknife(
     method: str,
     n_unscored: int = 0,
 ) -> Estimate:
-    """Estimate a statistic of summed parts, one part a unit, by leaving out one unit at a time."""
+    """Estimate a coefficient in [−1, 1] of summed parts by leaving out one unit at a time.
+
+    Parameters
+    ----------
+    parts
+        What each unit adds, shape (n, ...).
+    statistic
+        From sums, shape (k, ...), to coefficients, shape (k,); nan where it is undefined.
+    level
+        Confidence level.
+    method, n_unscored
+        For the result.
+
+    Returns
+    -------
+    Estimate
+        nan for n = 0; the interval is [−1, 1] where fewer than two units, or sums without each one,
+        define the coefficient. Equal coefficients whichever unit is left out have Wilson's.
+    """
     n = len(parts)
     total = parts.sum(axis=0)
     value = float(statistic(total[None])[0]) if n else math.nan
     low, high = -1.0, 1.0
     if n >= 2 and not math.isnan(value):
         without = statistic(total[None] - parts)
-        variance = (n - 1) / n * float(np.nansum((without - np.nanmean(without)) ** 2))
-        low, high = _unit_interval(value, variance, n=n, level=level)
+        without = without[~np.isnan(without)]
+        if len(without):
+            variance = (n - 1) / n * float(np.sum((without - without.mean()) ** 2))
+            low, high = _unit_interval(value, variance, n=n, level=level)
     return Estimate(
         value=value,
         low=low,
@@ -258,7 +279,7 @@ def _jackknife(
 def _unit_interval(value: float, variance: float, *, n: int, level: float) -> tuple[float, float]:
     """Interval of a coefficient in [−1, 1]: that of the share (value + 1)/2."""
     share = (value + 1.0) / 2.0
-    if variance > 0.0:
+    if variance > 1e-12:  # below it there is nothing but rounding
         low, high = share_interval(share, variance / 4.0, df=n - 1, level=level)
     else:
         low, high = wilson_interval(share * n, n, level=level)

@@ -129,7 +129,7 @@ def _confusion(
     ``truth`` holds the posterior of each given label's unit, shape (n, n_labels).
     """
     n_raters, n_labels = shape
-    confusion = np.full((n_raters, n_labels, n_labels), smoothing)
+    confusion = np.full((n_raters, n_labels, n_labels), float(smoothing))
     np.add.at(confusion.transpose(0, 2, 1), (rater, label), truth)
     given = confusion.sum(axis=2, keepdims=True)
     return np.where(given > 0.0, confusion / np.where(given > 0.0, given, 1.0), 1.0 / n_labels)

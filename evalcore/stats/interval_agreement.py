@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.records import Estimate
-from evalcore.stats.clustering import group_codes, t_quantile
+from evalcore.stats.agreement import jackknifed
+from evalcore.stats.clustering import group_codes
 from evalcore.stats.labels import Labels
 
 __all__ = ["interval_alpha"]
@@ -18,8 +17,8 @@ def interval_alpha(given: Labels, *, level: float = 0.95) -> Estimate:
     """Estimate the agreement of several raters on a scale, beyond chance.
 
     Krippendorff's α = 1 − D_o / D_e for interval data [1]_: D_o is the mean squared difference of
-    the values that one unit got, D_e that of all values whatever their unit. The interval is
-    α ± z times the jackknife's standard error over units, cut at 1.
+    the values that one unit got, D_e that of all values whatever their unit. The interval is by the
+    jackknife over units, as those of the other coefficients.
 
     Parameters
     ----------
@@ -42,22 +41,11 @@ def interval_alpha(given: Labels, *, level: float = 0.95) -> Estimate:
     units = group_codes(given.units)
     counts = np.bincount(units)
     shared = counts[units] >= 2
-    parts = _sums(values[shared], group_codes(units[shared]))
-    value = float(_alpha(parts.sum(axis=0)[None])[0]) if len(parts) else math.nan
-    low, high = -1.0, 1.0
-    if len(parts) >= 2 and not math.isnan(value):
-        without = _alpha(parts.sum(axis=0) - parts)
-        n = len(parts)
-        variance = (n - 1) / n * float(np.nansum((without - np.nanmean(without)) ** 2))
-        half = t_quantile(level, math.inf) * math.sqrt(variance)
-        low, high = max(value - half, -1.0), min(value + half, 1.0)
-    return Estimate(
-        value=value,
-        low=low,
-        high=high,
-        confidence_level=level,
+    return jackknifed(
+        _sums(values[shared], group_codes(units[shared])),
+        _alpha,
+        level=level,
         method="Krippendorff alpha (interval), jackknife",
-        n=len(parts),
         n_unscored=int(np.sum(counts == 1)),
     )
 
@@ -77,4 +65,4 @@ def _alpha(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     n, total, squares, within = sums.T
     expected = 2.0 * (n * squares - total**2) / np.maximum(n - 1.0, 1.0)
     usable = expected > 1e-12
-    return np.where(usable, 1.0 - within / np.where(usable, expected, 1.0), math.nan)
+    return np.where(usable, 1.0 - within / np.where(usable, expected, 1.0), np.nan)
