@@ -98,3 +98,13 @@ def test_votes_without_kinds_of_rater_are_refused():
     votes = Votes.from_columns({"model_a": ["x"], "model_b": ["y"], "winner": ["tie"]})
     with pytest.raises(VotesError, match="needs rater_kind and example_id"):
         JudgedVotes.from_votes(votes, "x", "y")
+
+
+def test_votes_that_cancel_out_on_every_example_save_an_unknown_share():
+    data = JudgedVotes(
+        human=np.tile([1.0, 0.0], 6),
+        judge=np.tile([1.0, 0.0], 6),
+        judge_alone=np.tile([1.0, 0.0], 9),
+        examples=np.repeat(np.arange(6), 2),
+    )
+    assert np.isnan(fused_win_rate(data).votes_saved)

@@ -351,3 +351,36 @@ def test_online_elo_equals_evalica(rows):
     a, b, winners = zip(*((a, b, OUTCOMES[w]) for a, b, w in rows), strict=True)
     theirs = evalica.elo(a, b, winners, initial=1000.0, base=10.0, scale=400.0, k=4.0).scores
     np.testing.assert_allclose(online_elo(votes, k=4.0), theirs[list(votes.models)])
+
+
+def test_ties_that_outweigh_all_wins_leave_davidson_no_finite_estimate():
+    """A win and ties of one pair are likeliest as ν and the gap both grow without end."""
+    rows = [("x", "y", "model_a"), ("x", "y", "tie"), ("y", "z", "model_a"), ("z", "y", "tie")]
+    result = rate_votes(make_votes(rows * 5), RatingOptions(ties="davidson"))
+    assert result.nu is None
+    assert any("ν is infinite" in warning for warning in result.warnings)
+    told = rate_votes(
+        make_votes([*rows * 5, ("z", "x", "model_a")]), RatingOptions(ties="davidson")
+    )
+    assert told.nu > 0
+
+
+def test_anchor_without_interval_leaves_the_others_none_and_says_so():
+    rows = [("x", "y", "model_a"), ("x", "y", "model_b")] * 6 + [
+        ("z", "y", "tie"),
+        ("z", "x", "tie"),
+    ]
+    raters = [f"r{i % 4}" for i in range(12)] + ["r0", "r0"]
+    result = rate_votes(make_votes(rows, rater=raters), RatingOptions(anchor="z"))
+    assert np.isnan(result.confidence_interval().low).all()
+    assert any(text.endswith("no interval: x, y") for text in result.warnings)
+
+
+def test_ranks_do_not_depend_on_the_anchor():
+    rng = np.random.default_rng(3)
+    rows = [(*rng.permutation(list("wxyz"))[:2], w) for w in rng.choice([*OUTCOMES], 80)]
+    votes = make_votes(rows, rater=[f"r{i % 4}" for i in range(80)])
+    free = rate_votes(votes).rank_interval(0.8)
+    for anchor in "wxyz":
+        anchored = rate_votes(votes, RatingOptions(anchor=anchor)).rank_interval(0.8)
+        np.testing.assert_array_equal(np.array(anchored), np.array(free))

@@ -91,3 +91,8 @@ def test_votes_that_can_not_be_fused_are_errors():
         fuse_ratings(votes.take(votes.rater_kind.codes == 0))
     with pytest.raises(InputError, match="ties must be half"):
         fuse_ratings(votes, RatingOptions(ties="davidson"))
+
+
+def test_fusion_does_not_leave_out_votes_by_their_outcome():
+    with pytest.raises(InputError, match="both_bad must be tie"):
+        fuse_ratings(judged_votes(0, agreement=0.8)[0], RatingOptions(both_bad="drop"))

@@ -110,8 +110,10 @@ def rate(
 
     Console().print(rating_table(form))
     for row in form.get("style", ()):
-        low, high = f"{row['low']:.3f}", f"{row['high']:.3f}"
-        print(f"  {row['feature']}: {row['coefficient']:+.3f} log-odds ({low} to {high})")
+        ends = "no interval"
+        if row["low"] is not None:
+            ends = f"{row['low']:.3f} to {row['high']:.3f}"
+        print(f"  {row['feature']}: {row['coefficient']:+.3f} log-odds ({ends})")
     for line in quality_words(quality) if quality is not None else ():
         print(f"check: {line}")
     for warning in form["warnings"]:

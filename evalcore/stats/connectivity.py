@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from evalcore.stats.counts import Counts
 
-__all__ = ["Connectivity", "connectivity"]
+__all__ = ["Connectivity", "connectivity", "finite_nu"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,32 @@ def connectivity(counts: Counts, anchor: int | None = None) -> Connectivity:
         below=np.flatnonzero(from_core & ~to_core),
         apart=np.flatnonzero(~from_core & ~to_core),
     )
+
+
+def finite_nu(counts: Counts) -> bool:
+    """Tell whether Davidson's ν has a finite estimate, among models that are joined both ways.
+
+    It has none if strengths u exist with u_i − u_j ≥ 1 for each win of i over j and |u_i − u_j| ≤ 1
+    for each tie: along them, with log ν, the likelihood never falls. Such u exist unless there is a
+    cycle of battles with more wins, all in its direction, than ties, as a win and a loss of one
+    pair are: a negative one in a graph with −1 for a win and 1 for a tie [1]_.
+
+    References
+    ----------
+    .. [1] Cormen, Leiserson, Rivest & Stein (2009), Introduction to Algorithms, 3rd ed., sec. 24.4,
+       theorem 24.9.
+    """
+    won = counts.wins > 0
+    if (won & won.T).any():
+        return True
+    length = np.where(won, -1.0, np.where(counts.ties > 0, 1.0, np.inf))
+    distance = np.zeros(len(won))
+    for _ in range(len(won)):
+        shorter = np.minimum(distance, (distance[:, None] + length).min(axis=0))
+        if np.array_equal(shorter, distance):
+            return False
+        distance = shorter
+    return True
 
 
 def _largest(labels: NDArray[np.int32], votes: NDArray[np.float64]) -> int:

@@ -12,7 +12,7 @@ from evalcore.stats.bradley_terry import PairFit
 from evalcore.stats.counts import Counts
 from evalcore.stats.newton import laplacian
 
-__all__ = ["ClusteredVotes", "Covariance", "cluster_covariance", "vote_covariance"]
+__all__ = ["ClusteredVotes", "Covariance", "cluster_covariance", "told", "vote_covariance"]
 
 _BLOCK_CLUSTERS = 1 << 11
 
@@ -67,8 +67,8 @@ def vote_covariance(fit: PairFit, counts: Counts) -> Covariance:
         own = np.sum(sum(n * u**2 for n, _, u in pairs) * weight) / 2
         meat = np.block([[meat, cross[:, None]], [cross[None, :], np.array([[own]])]])
     sums, sums_of_squares = counts.battles.sum(1), (n_each[0] + n_each[1] + n_each[2]).sum(1)
-    told = squares.sum(axis=1) > 1e-12 * sums_of_squares  # ties alone leave no residual
-    df = np.where(told, sums**2 / np.where(told, sums_of_squares, 1.0) - 1, 0.0)
+    moved = squares.sum(axis=1) > 1e-12 * sums_of_squares  # ties alone leave no residual
+    df = np.where(moved, sums**2 / np.where(moved, sums_of_squares, 1.0) - 1, 0.0)
     return Covariance(matrix=bread @ meat @ bread, df=df)
 
 
@@ -96,7 +96,7 @@ def cluster_covariance(
     """
     ways = [_one_way(inverse_information, votes, codes) for codes in votes.clusters]
     if len(ways) == 1:
-        return _told(ways[0], inverse_information)
+        return _with_told_df(ways[0], inverse_information)
     first, second = votes.clusters
     crossed = first * (int(second.max(initial=0)) + 1) + second
     both = _one_way(inverse_information, votes, crossed)
@@ -105,14 +105,19 @@ def cluster_covariance(
         matrix=(vectors * np.maximum(values, 0.0)) @ vectors.T,
         df=np.minimum(ways[0].df, ways[1].df),
     )
-    return _told(found, inverse_information)
+    return _with_told_df(found, inverse_information)
 
 
-def _told(found: Covariance, inverse_information: NDArray[np.float64]) -> Covariance:
-    """Leave no degrees of freedom where a variance is 0 but for rounding."""
-    variance, scale = np.diagonal(found.matrix), np.diagonal(inverse_information)
-    told = (variance > 1e-12 * scale)[: len(found.df)]
-    return Covariance(matrix=found.matrix, df=np.where(told, found.df, 0.0))
+def told(
+    matrix: NDArray[np.float64], inverse_information: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Say which parameters' variances are more than 0 and rounding, ``(p,)``."""
+    return np.asarray(np.diagonal(matrix) > 1e-12 * np.diagonal(inverse_information))
+
+
+def _with_told_df(found: Covariance, inverse_information: NDArray[np.float64]) -> Covariance:
+    known = told(found.matrix, inverse_information)[: len(found.df)]
+    return Covariance(matrix=found.matrix, df=np.where(known, found.df, 0.0))
 
 
 def _one_way(

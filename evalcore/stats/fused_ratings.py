@@ -35,7 +35,8 @@ class FusedRatings:
     tuning: float
     """Weight λ of the judge, from 0 (tells nothing of human votes) to 1."""
     votes_saved: float
-    """Share of human votes saved: as precise ratings from votes alone take n/(1 − this)."""
+    """Share of human votes saved: as precise ratings from votes alone take n/(1 − this); nan where
+    votes alone give no interval."""
     n_unjudged: int
     """Human votes left out as the judge has no verdict on their example and pair."""
 
@@ -69,7 +70,8 @@ def fuse_ratings(votes: Votes, options: RatingOptions = _DEFAULT) -> FusedRating
         Without rater kinds or examples, without votes and verdicts on the same answers, or if the
         verdicts on other answers don't rate the models.
     InputError
-        For Davidson's ties or an unknown anchor.
+        For Davidson's ties, ``both_bad`` left out (what the judge would leave out is not what
+        humans would), or an unknown anchor.
 
     References
     ----------
@@ -78,6 +80,8 @@ def fuse_ratings(votes: Votes, options: RatingOptions = _DEFAULT) -> FusedRating
     """
     if options.ties != "half":
         raise InputError(f"ties must be half where votes are fused; got {options.ties!r}")
+    if options.both_bad != "tie":
+        raise InputError(f"both_bad must be tie where votes are fused; got {options.both_bad!r}")
     matched = match_verdicts(votes)
     counts = count_votes(matched.human)
     graph = rated_models(counts, options)
@@ -94,11 +98,12 @@ def fuse_ratings(votes: Votes, options: RatingOptions = _DEFAULT) -> FusedRating
         return on_elo_scale(counts, graph, found, options=options)
 
     half = "Bradley–Terry, ties as half wins"
+    of_votes = np.trace(plain.matrix)
     return FusedRatings(
         rating=result(fused, covariance, f"prediction-powered {half}"),
         human_only=result(pilot, plain, half),
         tuning=tuning,
-        votes_saved=float(1 - np.trace(covariance.matrix) / np.trace(plain.matrix)),
+        votes_saved=float(1 - np.trace(covariance.matrix) / of_votes) if plain.df.any() else np.nan,
         n_unjudged=matched.n_unjudged,
     )
 
@@ -132,8 +137,10 @@ class _Surprises:
         length = bread[self.a, self.a] + bread[self.b, self.b] - 2 * bread[self.a, self.b]
         together = float(np.sum(length * residual * self.surprise))
         own = float(np.sum(length * self.surprise**2))
+        if not own > 0:
+            return 0.0
         more = 1 + len(self.score) / len(self.elsewhere.residual)
-        return min(max(together / (more * own), 0.0), 1.0) if own > 0 else 0.0
+        return min(max(together / (more * own), 0.0), 1.0)
 
     def covariance(self, fit: PairFit, tuning: float) -> Covariance:
         """Sandwich: of the votes less the surprise, and of the verdicts that say what it is."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["FusedWinRate", "JudgedVotes", "fused_win_rate"]
 
 
+_LEAST_VARIANCE = 1e-20  # below it there is nothing but rounding
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedVotes:
     """Scores of the first of two models: 1 win, 0.5 tie, 0 loss, or a judge's probability."""
@@ -82,7 +85,8 @@ class FusedWinRate:
     tuning: float
     """Weight λ of the judge; 0 if it tells nothing of human votes."""
     votes_saved: float
-    """Share of human votes saved: as precise an estimate from votes alone takes n/(1 − this)."""
+    """Share of human votes saved: as precise an estimate from votes alone takes n/(1 − this); nan
+    where the variance of the votes alone is unknown, or 0."""
 
 
 def fused_win_rate(data: JudgedVotes, *, level: float = 0.95, seed: int = 0) -> FusedWinRate:
@@ -137,6 +141,8 @@ def fused_win_rate(data: JudgedVotes, *, level: float = 0.95, seed: int = 0) -> 
         further=(tuning / len(human)) ** 2,
     )
     low, high = share_interval(value, spread.variance, df=spread.df, level=level)
+    of_votes = cluster_variance(human, groupings=groupings).variance
+    saved = 1.0 - spread.variance / of_votes if of_votes > _LEAST_VARIANCE else math.nan
     return FusedWinRate(
         estimate=Estimate(
             value=min(max(value, 0.0), 1.0),
@@ -150,7 +156,7 @@ def fused_win_rate(data: JudgedVotes, *, level: float = 0.95, seed: int = 0) -> 
         human_only=plain,
         judge_only=judged,
         tuning=tuning,
-        votes_saved=1.0 - spread.variance / cluster_variance(human, groupings=groupings).variance,
+        votes_saved=saved,
     )
 
 

@@ -62,11 +62,18 @@ def likely_ranks(
     known = np.flatnonzero(df > 0)
     low, high = np.ones(n_models, np.int64), np.full(n_models, n_models)
     if len(known) > 1:
-        spread = _widened(covariance[np.ix_(known, known)], df[known], level)
+        free = _centred(covariance)  # so that an anchor makes no difference
+        spread = _widened(free[np.ix_(known, known)], df[known], level)
         draws = _shrunk_draws(ratings[known], spread, n_draws, rng)
         low[known], high[known] = _ranges(drawn_ranks(draws), level)
         high[known] += n_models - len(known)
     return low, high
+
+
+def _centred(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance of the strengths' distances from their mean."""
+    centred = covariance - covariance.mean(axis=0)
+    return np.asarray(centred - centred.mean(axis=1, keepdims=True))
 
 
 def _widened(
@@ -86,9 +93,7 @@ def _shrunk_draws(
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Draw strengths given their estimates, up to a constant; ``(m, n_draws)``."""
-    centred = covariance - covariance.mean(axis=0)  # so that an anchor makes no difference
-    centred -= centred.mean(axis=1, keepdims=True)
-    values, vectors = np.linalg.eigh(centred)
+    values, vectors = np.linalg.eigh(_centred(covariance))
     noise, axes = np.maximum(values[1:], 1e-12 * values[-1]), vectors[:, 1:]
     estimate = axes.T @ (ratings - ratings.mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from evalcore.errors import InputError
 from evalcore.records import Estimate
+from evalcore.stats.counts import count_votes
 from evalcore.stats.quality_checks import (
     OutlierRater,
     RaterShare,
@@ -49,8 +51,8 @@ class Suspicion:
     check: Check
     rows: NDArray[np.bool_]
     """``(n,)`` True for the votes in question."""
-    changes: tuple[RankChange, ...]
-    """Models whose rank differs without them, best first; empty where nothing is left to rate."""
+    changes: tuple[RankChange, ...] | None
+    """Models whose rank differs without them, best first; None where nothing is left to rate."""
 
     @property
     def n_votes(self) -> int:
@@ -67,7 +69,8 @@ class QualityReport:
     suspicions: tuple[Suspicion, ...]
     """One for each check that marked any vote."""
     position: Estimate | None
-    """Log-odds that being shown first adds; None where no pair was shown in both orders."""
+    """Log-odds that being shown first adds; None where no pair was shown in both orders, and where
+    the votes give no interval."""
     position_changes: tuple[RankChange, ...]
     """Models whose rank differs with the place of the answer held equal."""
 
@@ -122,10 +125,11 @@ def check_votes(
 
 def _without(
     votes: Votes, rows: NDArray[np.bool_], options: RatingOptions, rating: BradleyTerryResult
-) -> tuple[RankChange, ...]:
-    if rows.all():
-        return ()
-    return _changes(rating, rate_votes(votes.take(~rows), options))
+) -> tuple[RankChange, ...] | None:
+    rest = votes.take(~rows)
+    if not count_votes(rest, both_bad=options.both_bad).n_votes:
+        return None
+    return _changes(rating, rate_votes(rest, options))
 
 
 def _changes(before: BradleyTerryResult, after: BradleyTerryResult) -> tuple[RankChange, ...]:
@@ -152,6 +156,8 @@ def _position(
     except InputError:
         return None, ()
     level = result.coefficient("first")
+    if math.isnan(level.low):
+        return None, ()
     return level, _changes(rating, result.rating)
 
 

@@ -47,6 +47,8 @@ def quality_words(report: QualityReport) -> Iterator[str]:
         yield "the checks of the votes found nothing"
 
 
-def _changes(changes: Sequence[RankChange]) -> str:
+def _changes(changes: Sequence[RankChange] | None) -> str:
+    if changes is None:
+        return "nothing is left to rate"
     moved = ", ".join(f"{c.model} {c.rank_with} → {c.rank_without or 'unrated'}" for c in changes)
     return moved or "no rank changes"

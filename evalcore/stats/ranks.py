@@ -154,7 +154,7 @@ def rank_bounds(
     critical = _largest_deviation(draw_strengths(covariance, n_draws, rng), error, level)
     difference = ratings - ratings[:, None]
     needed = critical[:, None] * error * _heavy_tails(df, level)
-    known = (df[:, None] > 0) & (df > 0) & (error > 0)
+    known = (df[:, None] > 0) & (df > 0) & (error > 1e-6 * error.max())  # below it is rounding
     better = np.sum(known & (difference > needed), axis=1)
     worse = np.sum(known & (-difference > needed), axis=1)
     return better + 1, n_models - worse

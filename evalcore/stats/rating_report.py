@@ -137,7 +137,12 @@ def style_form(votes: Votes, request: RateRequest) -> dict[str, Any]:
     result = rate_at_equal_style(votes, request.style, request.options)
     worth = [result.coefficient(name, level=request.level) for name in request.style]
     coefficients = [
-        {"feature": name, "coefficient": one.value, "low": one.low, "high": one.high}
+        {
+            "feature": name,
+            "coefficient": one.value,
+            "low": _number(one.low),
+            "high": _number(one.high),
+        }
         for name, one in zip(request.style, worth, strict=True)
     ]
     return {**rating_form(result.rating, request), "style": coefficients}

@@ -115,7 +115,7 @@ class BradleyTerryResult:
         if self.anchor is not None:
             zero = self._position(self.anchor)
             df = np.where(np.arange(len(df)) == zero, 0.0, np.minimum(df, df[zero]))
-        half = _t_quantile(level, df) * np.sqrt(np.diagonal(self.covariance))
+        half = self._half_width(np.diagonal(self.covariance), df, level)
         low, high = self.ratings - half, self.ratings + half
         for model in self.unbounded:
             ends = (model.bound(level), np.inf) if model.sign > 0 else (-np.inf, model.bound(level))
@@ -165,19 +165,24 @@ class BradleyTerryResult:
         if self.ratings[a] == self.ratings[b]:
             return 0.5 if np.isfinite(self.ratings[a]) else float("nan")
         odds = (self.ratings[a] - self.ratings[b]) / POINTS
-        if self.nu is None:
+        if self.nu is None or not np.isfinite(odds):
             return float(expit(odds))
         total = np.logaddexp(np.logaddexp(odds / 2, -odds / 2), np.log(self.nu))
         return float(np.exp(odds / 2 - total) + self.nu * np.exp(-total) / 2)
 
     def difference(self, model_a: str, model_b: str, *, level: float = 0.95) -> Estimate:
-        """How many points A is ahead of B, with its interval."""
+        """How many points A is ahead of B, with its interval.
+
+        Where the votes give no interval both ends are nan, as they are for infinite ratings; of two
+        infinite ratings with the same sign, or of a model without one, so is the value.
+        """
         _check_level(level)
         a, b = self._position(model_a), self._position(model_b)
-        value = float(self.ratings[a] - self.ratings[b]) if a != b else 0.0
+        with np.errstate(invalid="ignore"):  # ∞ − ∞
+            value = float(self.ratings[a] - self.ratings[b])
         cov = self.covariance
-        error = np.sqrt(max(cov[a, a] + cov[b, b] - 2 * cov[a, b], 0.0))
-        half = float(_t_quantile(level, np.minimum(self.df[a], self.df[b])) * error)
+        variance = np.asarray(cov[a, a] + cov[b, b] - 2 * cov[a, b])
+        half = float(self._half_width(variance, np.minimum(self.df[a], self.df[b]), level))
         return Estimate(
             value=value,
             low=value - half,
@@ -186,6 +191,16 @@ class BradleyTerryResult:
             method=self.method,
             n=int(min(self.n_comparisons[a], self.n_comparisons[b])),
         )
+
+    def _half_width(
+        self, variance: NDArray[np.float64], df: NDArray[np.float64], level: float
+    ) -> NDArray[np.float64]:
+        """Half of an interval; nan where the variance is unknown, or 0 but for rounding."""
+        least = 1e-12 * np.nanmax(np.diagonal(self.covariance))
+        known = (variance > least) & (df > 0)
+        half = stats.t.ppf((1 + level) / 2, np.where(known, df, 1.0))
+        half = half * np.sqrt(np.where(known, variance, np.nan))
+        return np.where(np.isfinite(half), half, np.nan)  # from next to one cluster t is infinite
 
     def _with_unbounded(
         self, low: NDArray[np.int64], high: NDArray[np.int64], *, level: float
@@ -213,11 +228,6 @@ class BradleyTerryResult:
         if model not in self.models:
             raise InputError(f"model must be one of {', '.join(self.models)}; got {model!r}")
         return self.models.index(model)
-
-
-def _t_quantile(level: float, df: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Student's quantile; nan without degrees of freedom."""
-    return np.asarray(stats.t.ppf((1 + level) / 2, np.where(df > 0, df, np.nan)))
 
 
 def _check_level(level: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def on_elo_scale(
     df[core] = found.covariance.df[: len(core)] if len(core) > 1 else 0.0
     unbounded = _unbounded(counts, graph, ratings)
     ratings[graph.above], ratings[graph.below] = np.inf, -np.inf
-    return BradleyTerryResult(
+    result = BradleyTerryResult(
         models=counts.models,
         ratings=ratings,
         covariance=covariance,
@@ -82,12 +82,10 @@ def on_elo_scale(
         scale=_scale(found.nu, options),
         nu=found.nu,
         unbounded=unbounded,
-        warnings=(
-            *found.warnings,
-            *graph_warnings(counts.models, graph),
-            *interval_warnings(counts.models, graph, df, clusters=found.clusters),
-        ),
+        warnings=(*found.warnings, *graph_warnings(counts.models, graph)),
     )
+    unknown = interval_warnings(result, found.clusters)
+    return replace(result, warnings=result.warnings + unknown)
 
 
 def _anchor_position(counts: Counts, anchor: str | None) -> int | None:

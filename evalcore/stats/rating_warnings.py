@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evalcore.stats.connectivity import Connectivity
+from evalcore.stats.connectivity import Connectivity, finite_nu
 from evalcore.stats.counts import Counts
 from evalcore.stats.rating_options import Ties
+from evalcore.stats.rating_result import BradleyTerryResult
 
 __all__ = ["graph_warnings", "interval_warnings", "usable_ties"]
 
@@ -22,6 +23,10 @@ def usable_ties(counts: Counts, wanted: Ties) -> tuple[Ties, tuple[str, ...]]:
         return "half", ("every vote is a tie: nothing tells the models apart",)
     if wanted == "davidson" and not counts.ties.any():
         return "half", ("no vote is a tie: ν is 0 and Davidson's model is Bradley–Terry's",)
+    if wanted == "davidson" and not finite_nu(counts):
+        return "half", (
+            "no wins contradict each other but for ties: ν is infinite, ties half wins",
+        )
     return wanted, ()
 
 
@@ -47,22 +52,22 @@ def graph_warnings(models: Sequence[str], graph: Connectivity) -> tuple[str, ...
     return tuple(found)
 
 
-def interval_warnings(
-    models: Sequence[str],
-    graph: Connectivity,
-    df: NDArray[np.float64],
-    *,
-    clusters: tuple[str, ...],
-) -> tuple[str, ...]:
-    """Name the models with a rating but no interval."""
-    without = [i for i in graph.core.tolist() if df[i] <= 0]
-    if not without or len(graph.core) == 1:
+def interval_warnings(result: BradleyTerryResult, clusters: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the models with a rating but no interval; an anchor, and a lone model, have none."""
+    rated = np.isfinite(result.ratings)
+    low = result.confidence_interval().low
+    without = [
+        i
+        for i in np.flatnonzero(rated & np.isnan(low)).tolist()
+        if result.models[i] != result.anchor
+    ]
+    if not without or rated.sum() == 1:
         return ()
     groups = " or ".join(f"{name}s" for name in clusters)
     reason = "ties alone or a single vote"
     if clusters:
         reason = f"fewer than two {groups}, or votes that cancel out within each"
-    return (f"{reason}, so no interval: {_named(models, without)}",)
+    return (f"{reason}, so no interval: {_named(result.models, without)}",)
 
 
 def _named(models: Sequence[str], positions: Iterable[int] | NDArray[np.intp]) -> str:

@@ -14,6 +14,7 @@ from evalcore.records import Estimate
 from evalcore.stats.bradley_terry import fit_bradley_terry
 from evalcore.stats.clusters import cluster_codes, votes_among
 from evalcore.stats.counts import count_votes
+from evalcore.stats.covariance import told
 from evalcore.stats.rating_options import RatingOptions
 from evalcore.stats.rating_result import BradleyTerryResult
 from evalcore.stats.rating_scale import CoreEstimate, on_elo_scale, rated_models
@@ -36,11 +37,11 @@ class StyleResult:
     """``(k,)`` log-odds per root mean square of the feature's normalised difference."""
     covariance: NDArray[np.float64]
     """``(k, k)`` of the coefficients."""
-    df: float
-    """Degrees of freedom of their variances."""
+    df: NDArray[np.float64]
+    """``(k,)`` degrees of freedom of their variances; 0 where the votes give no interval."""
 
     def coefficient(self, feature: str, *, level: float = 0.95) -> Estimate:
-        """Give one feature's coefficient with its interval.
+        """Give one feature's coefficient with its interval; nan where the votes give none.
 
         Raises
         ------
@@ -52,8 +53,8 @@ class StyleResult:
             raise InputError(f"feature must be one of {known}; got {feature!r}")
         at = self.features.index(feature)
         value = float(self.coefficients[at])
-        df = self.df if self.df > 0 else np.nan
-        half = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(self.covariance[at, at]))
+        df = self.df[at] if self.df[at] > 0 else np.nan
+        half = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(max(self.covariance[at, at], 0.0)))
         return Estimate(
             value=value,
             low=value - half,
@@ -113,6 +114,10 @@ def rate_at_equal_style(
         else likelihood.vote_covariance(top, core_counts.votes_per_model)
     )
     m = len(graph.core)
+    known = told(covariance.matrix, top.inverse_information)[m:] & (covariance.df.max() > 0)
+    without = [name for name, given in zip(features, known, strict=True) if not given]
+    if without:
+        warnings += (f"the votes give no interval of what style is worth: {', '.join(without)}",)
     found = CoreEstimate(
         model=f"Bradley–Terry at equal {', '.join(features)}, ties as half wins",
         strengths=top.point[:m],
@@ -125,7 +130,7 @@ def rate_at_equal_style(
         features=tuple(features),
         coefficients=top.point[m:],
         covariance=covariance.matrix[m:, m:],
-        df=float(covariance.df[:m].max()),
+        df=np.where(known, covariance.df.max(), 0.0),
     )
 
 

@@ -12,7 +12,7 @@ from scipy.sparse import csc_array
 from scipy.special import expit
 
 from evalcore.errors import InputError
-from evalcore.stats.covariance import ClusteredVotes, Covariance, cluster_covariance
+from evalcore.stats.covariance import ClusteredVotes, Covariance, cluster_covariance, told
 from evalcore.stats.newton import Maximum, Quadratic, chord, laplacian, maximise
 from evalcore.votes.columns import OUTCOME_SCORES
 
@@ -111,7 +111,9 @@ class StyleLikelihood:
             raise InputError("the covariance by vote needs a maximum with meat")
         n, p = len(self.pair), len(top.point) - 1
         bread = top.inverse_information
-        return Covariance(matrix=n / (n - p) * (bread @ top.last.meat @ bread), df=n_each - 1.0)
+        matrix = n / (n - p) * (bread @ top.last.meat @ bread)
+        known = told(matrix, bread)[: self.n_models]
+        return Covariance(matrix=matrix, df=np.where(known, n_each - 1.0, 0.0))
 
     def _gradient(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         residuals, style = np.zeros(self.n_models**2), np.zeros(len(self.x))
