@@ -1,5 +1,6 @@
 """Live battles in a real browser: two models that write at their own speed, shown at one pace."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,31 @@ def test_a_refused_prompt_is_given_back(live, ask):
     page = ask(live, "x" * 9000)
     expect(page.locator("#status")).to_contain_text("too long")
     assert len(page.locator("#composer-text").input_value()) == 9000
+
+
+def test_a_prompt_that_waits_is_sent_again(live, chromium):
+    """Also where the service is too busy meanwhile: then the prompt is given back."""
+    context = chromium.new_context(reduced_motion="reduce")
+    page, sent = context.new_page(), []
+    page.goto(live)
+    wait_for(page, "asking")
+    busy = {"code": "too_many", "message": ""}
+    said = iter([(200, {"waiting": {"message": "", "place": 2}}), (429, busy)])
+
+    def delay(route) -> None:
+        sent.append(json.loads(route.request.post_data))
+        code, body = next(said, (None, None))
+        route.continue_() if code is None else route.fulfill(status=code, json=body)
+
+    page.route("**/api/battle", delay)
+    page.fill("#composer-text", "Tell me.")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("wait a moment", timeout=PATIENCE_MS)
+    expect(page.locator("#composer-text")).to_have_value("Tell me.")
+    page.press("#composer-text", "Enter")
+    wait_for(page, "ready")
+    assert sent == [{"prompt": "Tell me."}] * 3
+    context.close()
 
 
 def test_an_empty_answer_says_so_and_the_battle_goes_on(make_live, ask):
