@@ -33,7 +33,7 @@ from pathlib import Path
 import openai
 
 from evalcore.__main__ import main as parity_main
-from evalcore.answering import Job, Work, respond
+from evalcore.answering import ReadyJob, Work, respond
 from evalcore.hashing import content_hash
 from evalcore.protocols import GenerateRequest
 from evalcore.records import Example, Message, ModelSpec, SamplingParams
@@ -71,17 +71,17 @@ def stub(*options: str) -> Iterator[str]:
             process.terminate()
 
 
-def jobs(n: int, *, start: int = 0) -> list[Job]:
+def jobs(n: int, *, start: int = 0) -> list[ReadyJob]:
     """Make pairwise questions of about 1,700 characters, no two alike."""
     made = []
     for number in range(start, start + n):
         text = f"Question {number}. Which answer is better?\n\nA: {ANSWER}\n\nB: {ANSWER}"
         example = Example(id=content_hash(number), messages=(Message(role="user", content=text),))
-        made.append(Job(example, GenerateRequest(prompt=example.messages, params=PARAMS)))
+        made.append(ReadyJob(example, GenerateRequest(prompt=example.messages, params=PARAMS)))
     return made
 
 
-def run(spec: ModelSpec, asked: list[Job], *, ideal_per_s: float) -> Throughput:
+def run(spec: ModelSpec, asked: list[ReadyJob], *, ideal_per_s: float) -> Throughput:
     """Let the stub answer everything, and count what is in the workspace then."""
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder)) as store:
         begin, begin_cpu = time.perf_counter(), time.process_time()
@@ -105,7 +105,7 @@ def run(spec: ModelSpec, asked: list[Job], *, ideal_per_s: float) -> Throughput:
     )
 
 
-def bare(spec: ModelSpec, asked: list[Job]) -> Throughput:
+def bare(spec: ModelSpec, asked: list[ReadyJob]) -> Throughput:
     """Make the same calls with the openai client alone and keep nothing, for comparison."""
 
     async def ask_all() -> None:

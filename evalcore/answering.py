@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final, Protocol, cast, overload
 
 from evalcore.errors import IncompleteError
 from evalcore.protocols import (
@@ -25,7 +25,17 @@ from evalcore.records import Example, ModelSpec
 from evalcore.store import Store
 from evalcore.store.store import Answered
 
-__all__ = ["PAID_BACKENDS", "Advance", "Begin", "Job", "OpenRunners", "Work", "pending", "respond"]
+__all__ = [
+    "PAID_BACKENDS",
+    "Advance",
+    "Begin",
+    "Job",
+    "OpenRunners",
+    "ReadyJob",
+    "Work",
+    "pending",
+    "respond",
+]
 
 PAID_BACKENDS: Final = frozenset({"openai"})
 """Models whose calls may cost money: no two processes make the same one."""
@@ -41,14 +51,38 @@ Begin = Callable[[str, int], Advance]
 """Told a label and a number of requests; begins to show how they get on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Protocol):
     """A request, and the example it was made for."""
+
+    @property
+    def example(self) -> Example:
+        """What it was made for."""
+
+    @property
+    def request(self) -> Request:
+        """What is asked; may be made anew each time, where all prompts together are large."""
+
+    @property
+    def key(self) -> str:
+        """Of the request."""
+
+    @property
+    def previous_key(self) -> str | None:
+        """Request of the turn before, in a conversation of several turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyJob:
+    """A job whose request is at hand."""
 
     example: Example
     request: Request
     previous_key: str | None = None
-    """Request of the turn before, in a conversation of several turns."""
+
+    @property
+    def key(self) -> str:
+        """Of the request."""
+        return self.request.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +99,7 @@ class Work:
 
 def pending(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> list[Job]:
     """Return the jobs that this model hasn't answered yet, each request once."""
-    by_key = {job.request.key: job for job in jobs}
+    by_key = {job.key: job for job in jobs}
     answered = store.responses(spec.fingerprint, list(by_key))
     return [job for key, job in by_key.items() if key not in answered]
 
@@ -141,7 +175,7 @@ def _is_done(spec: ModelSpec, work: Work, store: Store) -> bool:
 def _next_stage(spec: ModelSpec, stage: Work, store: Store) -> Work | None:
     if stage.then is None:
         return None
-    keys = [job.request.key for job in stage.jobs]
+    keys = [job.key for job in stage.jobs]
     answered = store.responses(spec.fingerprint, keys)
     return stage.then([answered[key] for key in keys])
 
@@ -163,13 +197,13 @@ def _unclaimed(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> Iterator[l
     """Yield the jobs that no other process is paying for, then those that others gave up."""
     left = list(jobs)
     while left:
-        ours = store.claim(spec.fingerprint, [job.request.key for job in left])
+        ours = store.claim(spec.fingerprint, [job.key for job in left])
         # What another process answered before it let go is found only now.
         left = pending(spec, left, store)
-        part = [job for job in left if job.request.key in ours]
+        part = [job for job in left if job.key in ours]
         if part:
             yield part
-        left = [job for job in left if job.request.key not in ours]
+        left = [job for job in left if job.key not in ours]
         if left and not part:
             time.sleep(_POLL_S)
 
@@ -178,7 +212,10 @@ def _ask(
     runner: Runner, jobs: Sequence[Job], work: Work, store: Store, *, advance: Advance
 ) -> list[str]:
     failures: list[str] = []
-    for finished in _run(runner, [job.request for job in jobs]):
+    requests: Sequence[Request] = _Requests(jobs)
+    if runner.spec.backend not in PAID_BACKENDS:
+        requests = list(requests)  # a local model looks at all of them, again and again
+    for finished in _run(runner, requests):
         answered = []
         for place, response in finished.results:
             if isinstance(response, Completion) and response.finish_reason == "error":
@@ -205,11 +242,30 @@ def _ask(
 def _answered(job: Job, response: Response) -> Answered:
     return Answered(
         example_id=job.example.id,
-        request_key=job.request.key,
+        request_key=job.key,
         response=response,
         params=getattr(job.request, "params", None),
         previous_key=job.previous_key,
     )
+
+
+class _Requests(Sequence[Request]):
+    """What jobs ask, each request made when it is looked at."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @overload
+    def __getitem__(self, place: int) -> Request: ...
+    @overload
+    def __getitem__(self, place: slice) -> _Requests: ...
+    def __getitem__(self, place: int | slice) -> Request | _Requests:
+        if isinstance(place, slice):
+            return _Requests(self._jobs[place])
+        return self._jobs[place].request
 
 
 def _run(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from evalcore.answering import Begin, Job, OpenRunners, Work, respond
+from evalcore.answering import Begin, OpenRunners, ReadyJob, Work, respond
 from evalcore.environment import code_version, environment
 from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, Loglikelihood, ScoredExample, Task
@@ -19,7 +19,9 @@ __all__ = ["evaluate", "summarise", "task_work"]
 def task_work(task: Task) -> Work:
     """Return all requests of a task, in order."""
     jobs = [
-        Job(example, request) for example in task.examples for request in task.requests(example)
+        ReadyJob(example, request)
+        for example in task.examples
+        for request in task.requests(example)
     ]
     return Work(task.name, task.hash, jobs)
 

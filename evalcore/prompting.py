@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
-from evalcore.answering import Begin, Job, OpenRunners, Work, respond
+from evalcore.answering import Begin, Job, OpenRunners, ReadyJob, Work, respond
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, GenerateRequest, Response
@@ -58,7 +58,7 @@ def answer_prompts(
         raise InputError("prompts of several turns need the chat template; leave out --no-chat")
     prompts = [item.messages if chat else item.messages[-1].content for item in examples]
     jobs = [
-        Job(item, GenerateRequest(prompt=prompt, params=params))
+        ReadyJob(item, GenerateRequest(prompt=prompt, params=params))
         for item, prompt in zip(examples, prompts, strict=True)
     ]
     store.add_examples(examples)
@@ -75,7 +75,7 @@ def answer_prompts(
 
 def _turn(jobs: Sequence[Job], *, number: int) -> Work:
     name = "prompts" if number == 1 else f"prompts, turn {number}"
-    key = content_hash(["prompts", [job.request.key for job in jobs]])
+    key = content_hash(["prompts", [job.key for job in jobs]])
     return Work(name, key, jobs, then=partial(_next_turn, jobs, number))
 
 
@@ -91,7 +91,7 @@ def _next_turn(jobs: Sequence[Job], number: int, responses: Sequence[Response]) 
             )
             prompt = (*cast("tuple[Message, ...]", asked.prompt), *said)
             request = GenerateRequest(prompt=prompt, params=asked.params)
-            following.append(Job(job.example, request, previous_key=asked.key))
+            following.append(ReadyJob(job.example, request, previous_key=asked.key))
     return _turn(following, number=number + 1) if following else None
 
 
@@ -101,7 +101,7 @@ def _answers(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> Iterator[Gen
     by_key = {answer.request_key: answer for answer in stored}
     following = {answer.previous_key: answer for answer in stored if answer.previous_key}
     for job in jobs:
-        turn = by_key.get(job.request.key)
+        turn = by_key.get(job.key)
         while turn is not None:
             yield turn
             turn = following.get(turn.request_key)

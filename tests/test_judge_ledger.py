@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 import sqlalchemy as sa
 
-from evalcore.judges.jobs import JudgingJob, estimate
+from evalcore.judges.jobs import JudgingJob, estimate, work_of
+from evalcore.judges.planning import plan_units
 from evalcore.judges.prompt_files import load_protocol
 from evalcore.protocols import Completion
 
@@ -29,6 +31,10 @@ def plan(room, question):
 
 def price(_judge, prompt_tokens: int, completion_tokens: int) -> float:
     return (prompt_tokens + 10 * completion_tokens) / 1e6
+
+
+def judging(plan, judge) -> JudgingJob:
+    return JudgingJob(plan=plan, protocol=load_protocol("pairwise"), judges=(judge,))
 
 
 def test_nothing_is_asked_twice(room, plan):
@@ -99,7 +105,7 @@ def test_another_prompt_version_is_another_call(room, plan):
 
 def test_estimate_follows_what_has_been_seen(room, plan):
     judge = room.member(a_wins)
-    job = JudgingJob(plan=plan, protocol=load_protocol("pairwise"), judges=(judge,))
+    job = judging(plan, judge)
     (before,) = estimate(job, room.store, price=price)
     assert (before.n_calls, before.n_left) == (10, 10)
     assert before.completion_tokens == 10 * 1024
@@ -163,3 +169,33 @@ def test_released_claims_leave_nothing_behind(room):
         assert room.store.claim("judge", ["k"]) == {"k"}
         assert n_claims(room) == 1
     assert n_claims(room) == 0
+
+
+def test_call_that_two_pairs_share_is_counted_once(room, question):
+    """As where two models give one answer, which is compared with a third."""
+    example = question("q", "Which?")
+    specs = [room.answer(example, name, text) for name, text in zip("abc", "xxy", strict=True)]
+    plan = room.plan(specs, [example])
+    judge = room.member(a_wins)
+    (left,) = estimate(judging(plan, judge), room.store, price=price)
+    tally = room.judge(plan, judge).judges[0].tally
+    assert left.n_calls == tally.n_calls == len(room.asked(judge)) == 2
+    assert tally.cost_usd == pytest.approx(0.02)
+
+
+def test_a_jobs_prompts_are_not_held_together(room, question):
+    examples = [question(f"q{n}", f"Question {n}?") for n in range(50)]
+    for example in examples:
+        specs = [room.answer(example, name, name + example.id + 10_000 * "x") for name in "ab"]
+    judge = room.member(a_wins)
+    job = judging(room.plan(specs, examples), judge)
+    units = list(plan_units(job.plan))
+    tracemalloc.start()
+    try:
+        work = work_of(job, judge, units)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(work.jobs) == 100
+    assert held < 200_000  # of 2,000,000 characters
+    assert work.jobs[7].request.key == work.jobs[7].key

@@ -216,3 +216,22 @@ def test_list_of_references_belongs_to_the_turns(tmp_path: Path):
     path.write_text('{"question_id": 1, "turns": ["a"], "reference": [["x"]]}')
     with pytest.raises(TaskError, match="references must hold texts"):
         read_prompts(path)
+
+
+def test_category_has_a_prompt_of_its_own(tmp_path: Path, question):
+    categories = {"math": {"template": "Solve {question} {answer_a} {answer_b}"}}
+    path = write(tmp_path / "p.yaml", {**YAML, "categories": categories})
+    protocol = load_protocol(path).with_max_new_tokens(7)
+    used = [
+        prompt_for(protocol, Unit(example=question("q", "1+1?", category=name), turn=1, answers=()))
+        for name in ("math", "writing")
+    ]
+    assert [prompt.name for prompt in used] == ["mine-math", "mine"]
+    assert used[0].version != used[1].version
+    assert {prompt.params.max_new_tokens for prompt in used} == {7}
+
+
+def test_category_without_slots_is_refused(tmp_path: Path):
+    path = write(tmp_path / "p.yaml", {**YAML, "categories": {"math": {"template": "{question}"}}})
+    with pytest.raises(InputError, match=r"'mine-math' lacks its slots"):
+        load_protocol(path)

@@ -17,7 +17,7 @@ from evalcore.commandline import (
     print_table,
 )
 from evalcore.errors import IncompleteError, InputError
-from evalcore.judges.records import Disagreement, OrderPolicy
+from evalcore.judges.records import GRADED, Disagreement, OrderPolicy
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
@@ -175,7 +175,7 @@ def judge(
     if as_json:
         print_json({"result": result, "models": names})
     else:
-        _print_result(result, names)
+        _print_result(result, names, is_graded=protocol.plain.form in GRADED)
     if result.problems:
         raise IncompleteError("; ".join(result.problems))
 
@@ -283,7 +283,7 @@ def _print_estimates(found: Sequence[Estimated], *, as_json: bool) -> None:
     print("Nothing was asked. Without earlier replies, answer tokens and cost are upper bounds.")
 
 
-def _print_result(result: JudgingResult, names: Mapping[str, str]) -> None:
+def _print_result(result: JudgingResult, names: Mapping[str, str], *, is_graded: bool) -> None:
     print_table(
         [
             {
@@ -309,6 +309,7 @@ def _print_result(result: JudgingResult, names: Mapping[str, str]) -> None:
                 "disagree": item.n_disagreed,
                 "unscored": item.n_unscored,
                 "win rate": _interval(item.win_rate),
+                **({"preference": _interval(item.preference)} if is_graded else {}),
             }
             for item in result.pairs
         ]

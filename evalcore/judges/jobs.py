@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from evalcore.answering import PAID_BACKENDS, Job, Work
+from evalcore.answering import PAID_BACKENDS, Work
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash
-from evalcore.judges.ledger import Estimated, Price, estimate_calls
+from evalcore.judges.ledger import Estimated, Price, Sizes
 from evalcore.judges.planning import Call, Plan, Unit, calls_of, plan_units
 from evalcore.judges.records import Disagreement, Judge, Protocol
 from evalcore.judges.rules import Rule
 from evalcore.protocols import Request
+from evalcore.records import Example
 from evalcore.store import Store
 
-__all__ = ["JudgingJob", "calls_on", "estimate", "work_of"]
+__all__ = ["UNITS_AT_ONCE", "JudgingJob", "calls_on", "estimate", "work_of"]
+
+UNITS_AT_ONCE: Final = 500
+"""Whose prompts and replies are in memory together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +60,36 @@ def estimate(job: JudgingJob, store: Store, *, price: Price) -> list[Estimated]:
     units = list(plan_units(job.plan))
     found = []
     for member in job.judges:
-        asked = {request.key: request for _, request in _requests(job, member, units)}
-        replies = store.responses(member.fingerprint, list(asked))
-        found.append(estimate_calls(member, list(asked.values()), replies=replies, price=price))
+        sizes = Sizes()
+        for start in range(0, len(units), UNITS_AT_ONCE):
+            some = units[start : start + UNITS_AT_ONCE]
+            asked = [request for unit in some for request in _requests(job, member, unit)]
+            replies = store.responses(member.fingerprint, [request.key for request in asked])
+            sizes.add(asked, replies)
+        found.append(sizes.estimated(member, price))
     return found
 
 
-def _requests(
-    job: JudgingJob, member: Judge, units: Sequence[Unit]
-) -> Iterator[tuple[Unit, Request]]:
-    for unit in units:
-        for call in calls_on(job, member, unit):
-            for request in call.requests:
-                yield unit, request
+def _requests(job: JudgingJob, member: Judge, unit: Unit) -> list[Request]:
+    return [request for call in calls_on(job, member, unit) for request in call.requests]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LateJob:
+    """A request that is made when it is looked at: all prompts together can be large."""
+
+    example: Example
+    key: str
+    job: JudgingJob
+    member: Judge
+    unit: Unit
+    place: int
+    """Among the requests on the unit."""
+    previous_key: None = None
+
+    @property
+    def request(self) -> Request:
+        return _requests(self.job, self.member, self.unit)[self.place]
 
 
 def calls_on(job: JudgingJob, member: Judge, unit: Unit) -> list[Call]:
@@ -82,8 +104,17 @@ def work_of(job: JudgingJob, member: Judge, units: Sequence[Unit]) -> Work:
     # A reply is no answer to the example: under the example's own id it would pass for one, where
     # a judge is also among the models judged.
     ids = {example.id: content_hash(["judged", example.id]) for example in job.plan.examples}
+    examples = {item.id: replace(item, id=ids[item.id]) for item in job.plan.examples}
     jobs = [
-        Job(replace(unit.example, id=ids[unit.example.id]), request)
-        for unit, request in _requests(job, member, units)
+        _LateJob(
+            example=examples[unit.example.id],
+            key=request.key,
+            job=job,
+            member=member,
+            unit=unit,
+            place=place,
+        )
+        for unit in units
+        for place, request in enumerate(_requests(job, member, unit))
     ]
     return Work(job.protocol.name, content_hash(["judged", job.protocol.name, *ids]), jobs)

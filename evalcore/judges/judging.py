@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from evalcore.answering import Begin, OpenRunners, Work, respond
 from evalcore.errors import IncompleteError
 from evalcore.judges.attacks import check_answers
-from evalcore.judges.jobs import JudgingJob, work_of
+from evalcore.judges.jobs import UNITS_AT_ONCE, JudgingJob, work_of
 from evalcore.judges.jury import jury
 from evalcore.judges.ledger import Meter
 from evalcore.judges.merging import comparison_id, comparison_of
@@ -20,8 +20,6 @@ from evalcore.records import EvalRun
 from evalcore.store import Store
 
 __all__ = ["judge"]
-
-_UNITS_AT_ONCE = 500
 
 
 def judge(
@@ -61,8 +59,8 @@ def judge(
         found.n_asked, found.spent_usd = meter.n_asked, meter.cost_usd
     everyone += [Found(rule.judge) for rule in job.rules]
     together = Found(jury(job.judges)) if job.is_jury else None
-    for start in range(0, len(units), _UNITS_AT_ONCE):
-        _settle(job, units[start : start + _UNITS_AT_ONCE], everyone, together, store=store)
+    for start in range(0, len(units), UNITS_AT_ONCE):
+        _settle(job, units[start : start + UNITS_AT_ONCE], everyone, together, store=store)
     return _result(job, everyone, together, problems, store=store)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from evalcore.answering import Advance, Begin
 from evalcore.judges.records import Judge
 from evalcore.protocols import Completion, GenerateRequest, LoglikelihoodRequest, Request, Response
 
-__all__ = ["Estimated", "Meter", "Price", "Tally", "estimate_calls"]
+__all__ = ["Estimated", "Meter", "Price", "Sizes", "Tally"]
 
 Price = Callable[[Judge, int, int], float | None]
 """US dollars for prompt and completion tokens of a judge; None if its price is unknown."""
@@ -58,19 +58,15 @@ class Tally:
     n_unpriced: int = 0
     """Generated replies whose cost is unknown."""
 
-    def add(self, replies: Iterable[Response]) -> float | None:
-        """Count a call's replies; return what they cost, None if that isn't known."""
-        costs = []
+    def add(self, replies: Iterable[Response]) -> None:
+        """Count a call's replies."""
         for reply in replies:
             self.n_cut += reply.n_truncated > 0
             if isinstance(reply, Completion):
                 self.prompt_tokens += reply.prompt_tokens
                 self.completion_tokens += reply.completion_tokens
-                costs.append(reply.cost_usd)
-        known = [cost for cost in costs if cost is not None]
-        self.n_unpriced += len(costs) - len(known)
-        self.cost_usd += sum(known)
-        return sum(known) if known else None
+                self.n_unpriced += reply.cost_usd is None
+                self.cost_usd += reply.cost_usd or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,69 +87,56 @@ class Estimated:
 
 
 @dataclass
-class _Seen:
-    """Sizes of calls that have been made."""
+class Sizes:
+    """Sizes of a judge's calls, each request counted once: of those made and of those left."""
 
-    characters: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    n: int = 0
-    left: list[Request] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    made: Tally = field(default_factory=Tally)
+    n_made: int = 0
+    characters_made: int = 0
+    n_left: int = 0
+    characters_left: int = 0
+    most_completion_tokens_left: int = 0
 
+    def add(self, requests: Iterable[Request], replies: Mapping[str, Response]) -> None:
+        """Count further requests; those without a reply, by key, are left to be made."""
+        for request in requests:
+            if request.key in self.keys:
+                continue
+            self.keys.add(request.key)
+            reply = replies.get(request.key)
+            if reply is None:
+                self._add_left(request)
+            elif isinstance(reply, Completion):
+                self.n_made += 1
+                self.characters_made += _n_characters(request)
+                self.made.add([reply])
 
-def estimate_calls(
-    judge: Judge,
-    requests: Sequence[Request],
-    *,
-    replies: Mapping[str, Response],
-    price: Price,
-) -> Estimated:
-    """Estimate what the requests without a reply will take.
+    def _add_left(self, request: Request) -> None:
+        self.n_left += 1
+        self.characters_left += _n_characters(request)
+        if isinstance(request, GenerateRequest):
+            self.most_completion_tokens_left += request.params.max_new_tokens
 
-    Parameters
-    ----------
-    judge
-        A model.
-    requests
-        All that the job needs.
-    replies
-        Stored ones by request key: the estimate follows what they took.
-    price
-        From the price table.
+    def estimated(self, judge: Judge, price: Price) -> Estimated:
+        """Estimate what is left by what was made.
 
-    Returns
-    -------
-    Estimated
-        Without stored replies the completion tokens, and so the cost, are an upper bound.
-    """
-    seen = _Seen()
-    for request in requests:
-        reply = replies.get(request.key)
-        if reply is None:
-            seen.left.append(request)
-        elif isinstance(reply, Completion):
-            seen.n += 1
-            seen.characters += _n_characters(request)
-            seen.prompt_tokens += reply.prompt_tokens
-            seen.completion_tokens += reply.completion_tokens
-    ratio = seen.prompt_tokens / seen.characters if seen.characters else 1 / _CHARACTERS_PER_TOKEN
-    prompt_tokens = round(sum(map(_n_characters, seen.left)) * ratio)
-    if seen.n:
-        completion_tokens = round(len(seen.left) * seen.completion_tokens / seen.n)
-    else:
-        completion_tokens = sum(
-            request.params.max_new_tokens
-            for request in seen.left
-            if isinstance(request, GenerateRequest)
+        Before anything was made the completion tokens, and so the cost, are an upper bound.
+        """
+        ratio = 1 / _CHARACTERS_PER_TOKEN
+        completion_tokens = self.most_completion_tokens_left
+        if self.n_made:
+            ratio = self.made.prompt_tokens / self.characters_made
+            completion_tokens = round(self.n_left * self.made.completion_tokens / self.n_made)
+        prompt_tokens = round(self.characters_left * ratio)
+        return Estimated(
+            judge=judge.name,
+            n_calls=len(self.keys),
+            n_left=self.n_left,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=price(judge, prompt_tokens, completion_tokens),
         )
-    return Estimated(
-        judge=judge.name,
-        n_calls=len(requests),
-        n_left=len(seen.left),
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        cost_usd=price(judge, prompt_tokens, completion_tokens),
-    )
 
 
 def _n_characters(request: Request) -> int:

@@ -149,7 +149,8 @@ def prompt_for(protocol: Protocol, unit: Unit) -> JudgePrompt:
     counts = categories is None or example.category in categories
     has_reference = counts and references_of(example, unit.turn) is not None
     if unit.turn == 1:
-        return (protocol.reference if has_reference else None) or protocol.plain
+        plain = protocol.by_category.get(example.category or "", protocol.plain)
+        return (protocol.reference if has_reference else None) or plain
     found = (protocol.multi_turn_reference if has_reference else None) or protocol.multi_turn
     if found is None:
         raise InputError(

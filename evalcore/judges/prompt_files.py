@@ -18,6 +18,7 @@ from evalcore.judges.records import (
     VerdictForm,
 )
 from evalcore.judges.rendering import check_slots, slots
+from evalcore.records import SamplingParams
 from evalcore.tasks.definition import GenerationSettings, StrictModel, parse_yaml
 from evalcore.tasks.examples import read_jsonl
 
@@ -34,6 +35,7 @@ _FASTCHAT_FORMATS: Final[dict[str, tuple[VerdictForm, tuple[str, ...]]]] = {
     "[[A]]": ("label", ("A", "B", "C")),
     "[[rating]]": ("rating", ()),
 }
+_FASTCHAT_PARAMS: Final = SamplingParams(max_new_tokens=2048)
 _FASTCHAT_REFERENCE_CATEGORIES = frozenset({"math", "reasoning", "coding"})
 
 
@@ -69,6 +71,7 @@ class PromptFile(StrictModel):
     multi_turn: CaseEntry | None = None
     multi_turn_reference: CaseEntry | None = None
     reference_categories: list[str] | None = None
+    categories: dict[str, CaseEntry] = Field(default_factory=dict)
 
 
 def bundled_protocols() -> dict[str, Path]:
@@ -122,22 +125,25 @@ def _from_yaml(path: Path) -> Protocol:
         params=entry.params.params(),
     )
     cases = {
-        case: _case(plain, getattr(entry, case), suffix=case)
+        case: _case(plain, found, suffix=case)
         for case in ("reference", "multi_turn", "multi_turn_reference")
+        if (found := getattr(entry, case)) is not None
     }
     categories = entry.reference_categories
     protocol = Protocol(
         name=entry.name,
         plain=plain,
         reference_categories=None if categories is None else frozenset(categories),
+        by_category={
+            category: _case(plain, case, suffix=category)
+            for category, case in entry.categories.items()
+        },
         **cases,
     )
     return _checked(protocol, where=str(path))
 
 
-def _case(plain: JudgePrompt, entry: CaseEntry | None, *, suffix: str) -> JudgePrompt | None:
-    if entry is None:
-        return None
+def _case(plain: JudgePrompt, entry: CaseEntry, *, suffix: str) -> JudgePrompt:
     system = plain.system if entry.system is None else entry.system
     name = f"{plain.name}-{suffix.replace('_', '-')}"
     return replace(plain, name=name, system=system, template=entry.template)
@@ -162,12 +168,9 @@ def _check_form(entry: PromptFile, *, where: str) -> None:
 
 
 def _checked(protocol: Protocol, *, where: str) -> Protocol:
-    check_slots(protocol.plain, where=where)
-    for prompt in (protocol.reference, protocol.multi_turn_reference):
-        if prompt is not None:
-            check_slots(prompt, needs_reference=True, where=where)
-    if protocol.multi_turn is not None:
-        check_slots(protocol.multi_turn, where=where)
+    with_reference = (protocol.reference, protocol.multi_turn_reference)
+    for prompt in protocol.prompts:
+        check_slots(prompt, needs_reference=prompt in with_reference, where=where)
     return protocol
 
 
@@ -208,6 +211,7 @@ def _fastchat_prompts(path: Path) -> Iterator[JudgePrompt]:
             system=_text(row, "system_prompt", where),
             template=template,
             labels=labels,
+            params=_FASTCHAT_PARAMS,
         )
 
 

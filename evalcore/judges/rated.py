@@ -72,8 +72,7 @@ def settle_ratings(
 
 
 def _task(judge: Judge, protocol: Protocol, plan: Plan) -> _RatedSet:
-    cases = (protocol.plain, protocol.reference, protocol.multi_turn, protocol.multi_turn_reference)
-    prompts = [prompt.version for prompt in cases if prompt is not None]
+    prompts = [prompt.version for prompt in protocol.prompts]
     content = [judge.fingerprint, prompts, [example.id for example in plan.examples]]
     return _RatedSet(
         name=f"{plan.name}:{protocol.name}:{judge.name}",

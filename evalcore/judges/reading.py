@@ -17,7 +17,7 @@ from evalcore.judges.merging import (
     unscored_outcome,
     verdicts_of,
 )
-from evalcore.judges.parsing import read_reply
+from evalcore.judges.parsing import UNSCORED, read_reply
 from evalcore.judges.planning import Call, Unit, prompt_for
 from evalcore.judges.rated import RatedTurn
 from evalcore.judges.records import Judge, Verdict
@@ -50,11 +50,27 @@ class Found:
     rated: list[RatedTurn] = field(default_factory=list)
     n_asked: int = 0
     spent_usd: float = 0.0
+    counted: set[str] = field(default_factory=set)
+    """Keys of the calls in the tally: where answers are alike, two pairs share a call."""
 
     def take(self, said: Sequence[Said]) -> None:
         """Add what was said of further units."""
         self.outcomes += [outcome for one in said for outcome in one.outcomes]
         self.rated += [rated for one in said for rated in one.rated]
+
+    def count(
+        self, call: Call, replies: Sequence[Response], *, is_missing: bool, is_unscored: bool
+    ) -> None:
+        """Count a call, unless it has been."""
+        key = call.requests[0].key
+        if key in self.counted:
+            return
+        self.counted.add(key)
+        self.tally.n_calls += 1
+        self.tally.n_missing += is_missing
+        if not is_missing:
+            self.tally.n_unscored += is_unscored
+            self.tally.add(replies)
 
 
 def read_replies(job: JudgingJob, found: Found, units: Sequence[Unit], store: Store) -> list[Said]:
@@ -84,25 +100,35 @@ def _read_unit(
 ) -> Said:
     verdicts: list[Verdict] = []
     texts: list[str] = []
-    n_missing = 0
+    is_complete = True
     for call in calls:
         said = [replies[request.key] for request in call.requests if request.key in replies]
-        if len(said) < len(call.requests):
-            n_missing += 1
+        is_missing = len(said) < len(call.requests)
+        reading = (
+            UNSCORED if is_missing else read_reply(call.prompt, said, n_answers=len(unit.answers))
+        )
+        found.count(call, said, is_missing=is_missing, is_unscored=math.isnan(reading.value))
+        if is_missing:
+            is_complete = False
             continue
-        cost_usd = found.tally.add(said)
-        reading = read_reply(call.prompt, said, n_answers=len(unit.answers))
-        found.tally.n_unscored += math.isnan(reading.value)
-        verdicts += verdicts_of(found.judge, unit, call, reading, cost_usd=cost_usd)
+        verdicts += verdicts_of(found.judge, unit, call, reading, cost_usd=_cost_usd(said))
         texts += [item.text for item in said if isinstance(item, Completion)]
-    found.tally.n_calls += len(calls)
-    found.tally.n_missing += n_missing
     return Said(
         verdicts=verdicts,
-        outcomes=_outcomes(job, unit, [] if n_missing else verdicts),
+        outcomes=_outcomes(job, unit, verdicts if is_complete else []),
         rated=_rated(unit, verdicts),
         text=texts[0] if texts else "",
     )
+
+
+def _cost_usd(replies: Sequence[Response]) -> float | None:
+    """Sum up what is known of what replies cost; None if nothing is."""
+    known = [
+        reply.cost_usd
+        for reply in replies
+        if isinstance(reply, Completion) and reply.cost_usd is not None
+    ]
+    return sum(known) if known else None
 
 
 def _outcomes(job: JudgingJob, unit: Unit, verdicts: Sequence[Verdict]) -> list[Outcome]:

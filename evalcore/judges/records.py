@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from evalcore.hashing import content_hash
 from evalcore.records import ModelSpec, RaterKind, SamplingParams, Winner
 
 __all__ = [
+    "GRADED",
     "Answer",
     "Criterion",
     "Disagreement",
@@ -43,6 +44,8 @@ VerdictForm = Literal[
 - ``ranking`` all answers, best first;
 - ``rule`` a metric's values for both answers, compared.
 """
+GRADED: Final = frozenset({"five_way", "logprobs"})
+"""Forms that say by how much an answer is preferred, which a win rate doesn't show."""
 OrderPolicy = Literal["both", "random", "fixed"]
 """Each pair in both orders; in one order that a hash of the pair decides; ``model_a`` first."""
 Disagreement = Literal["tie", "unresolved"]
@@ -102,22 +105,36 @@ class Protocol:
     multi_turn_reference: JudgePrompt | None = None
     reference_categories: frozenset[str] | None = None
     """Categories judged with the reference; None means all examples that have one."""
+    by_category: Mapping[str, JudgePrompt] = field(default_factory=dict)
+    """Instead of the plain one, for examples of these categories."""
 
     @property
     def kind(self) -> PromptKind:
         """Of all its prompts."""
         return self.plain.kind
 
+    @property
+    def prompts(self) -> tuple[JudgePrompt, ...]:
+        """All of them, the plain one first."""
+        cases = (self.plain, self.reference, self.multi_turn, self.multi_turn_reference)
+        return (*(prompt for prompt in cases if prompt is not None), *self.by_category.values())
+
     def with_max_new_tokens(self, n: int | None) -> Protocol:
         """Return the same with replies of at most n tokens; None leaves what its prompts say."""
         if n is None:
             return self
-        shortened = {
-            case: replace(prompt, params=replace(prompt.params, max_new_tokens=n))
-            for case in ("plain", "reference", "multi_turn", "multi_turn_reference")
-            if (prompt := getattr(self, case)) is not None
-        }
-        return replace(self, **shortened)
+
+        def shortened(prompt: JudgePrompt) -> JudgePrompt:
+            return replace(prompt, params=replace(prompt.params, max_new_tokens=n))
+
+        return replace(
+            self,
+            plain=shortened(self.plain),
+            reference=self.reference and shortened(self.reference),
+            multi_turn=self.multi_turn and shortened(self.multi_turn),
+            multi_turn_reference=self.multi_turn_reference and shortened(self.multi_turn_reference),
+            by_category={name: shortened(prompt) for name, prompt in self.by_category.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
