@@ -8,7 +8,8 @@ What is masked, in answers only, never in what a visitor typed:
   the author speaks of itself.
 
 A name that the prompt brought up is masked only in such sentences too. Letters of other alphabets
-that look alike, invisible characters, emphasis and separators within a name don't hide it.
+that look alike, invisible characters, entities, emphasis and separators within a name don't hide
+it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import PurePath
 
 from arena.known_names import KNOWN_NAMES
@@ -27,6 +29,10 @@ __all__ = ["HIDDEN", "Masked", "Masker", "MaskingStream", "names_of"]
 HIDDEN = "[hidden]"
 
 _LOOKALIKES = str.maketrans("аеорсхуіѕјкмтнвοαεικνρτυ", "aeopcxyisjkmthboaeikvptu")
+_CHARACTER = re.compile(
+    r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,31});|.", re.DOTALL | re.IGNORECASE
+)
+"""As a page shows them: an entity is one."""
 _WITHIN = r"(?:[*_`~\\.\-]{0,3}|\s)"
 _BETWEEN = r"[\s*_`~\\.\-/:]{0,4}"
 _VERSION = r"(?:[\s\-]?v?\d+(?:\.\d+)*[bm]?(?![a-z0-9]))*"
@@ -213,24 +219,27 @@ class _Folded:
     """A text in the form in which names are looked for, and where each character came from."""
 
     def __init__(self, text: str) -> None:
-        if text.isascii():
+        if text.isascii() and "&" not in text:
             self.text = text.lower()
-            self._places: Sequence[int] = range(len(text))
+            self._starts: Sequence[int] = range(len(text))
+            self._ends: Sequence[int] = range(1, len(text) + 1)
             return
         letters: list[str] = []
-        places: list[int] = []
-        for place, character in enumerate(text):
-            if unicodedata.category(character) == "Cf":
-                continue
-            folded = unicodedata.normalize("NFKC", character).casefold().translate(_LOOKALIKES)
+        starts: list[int] = []
+        ends: list[int] = []
+        for match in _CHARACTER.finditer(text):
+            seen = unescape(match.group())
+            shown = "".join(one for one in seen if unicodedata.category(one) != "Cf")
+            folded = unicodedata.normalize("NFKC", shown).casefold().translate(_LOOKALIKES)
             letters.append(folded)
-            places += [place] * len(folded)
-        self.text, self._places = "".join(letters), places
+            starts += [match.start()] * len(folded)
+            ends += [match.end()] * len(folded)
+        self.text, self._starts, self._ends = "".join(letters), starts, ends
 
     def span(self, match: re.Match[str], group: int | str = 0) -> tuple[int, int]:
         """Return where a match lies in the text as it was."""
         start, end = match.span(group)
-        return self._places[start], self._places[end - 1] + 1
+        return self._starts[start], self._ends[end - 1]
 
 
 def _parts(name: str) -> list[str]:
