@@ -149,3 +149,8 @@ def test_plan_prints_the_votes_as_json():
 def test_plan_says_when_no_number_of_votes_is_enough():
     output = run("--prompts", "80", "--raters", "100").stdout
     assert "no number of votes is enough with 80 prompts, 100 raters" in output
+
+
+def test_study_without_votes_is_refused():
+    with pytest.raises(InputError, match="at least one vote"):
+        parity_power(Study(n_votes=0), VoteModel())

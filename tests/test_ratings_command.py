@@ -70,6 +70,7 @@ def test_davidson_and_elo_say_so(parity, votes):
         ("--both-bad", "win"),
         ("--cluster", "day"),
         ("--level", "95"),
+        ("--centre", "nan"),
         ("--anchor", "q"),
         ("--style", "length"),
     ],

@@ -85,6 +85,8 @@ def expected_variance(study: Study, votes: VoteModel) -> ClusterVariance:
        split into prompt, rater and residual.
     """
     n = study.n_votes
+    if n < 1:
+        raise InputError(f"a study must have at least one vote; got {n}")
     by_prompt = _one_way(study.n_prompts, votes.prompt_share, n)
     by_rater = _one_way(study.n_raters, votes.rater_share, n)
     alone = ClusterVariance(variance=1.0 / n, n_effective=float(n), df=math.inf)

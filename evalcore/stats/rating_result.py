@@ -94,6 +94,14 @@ class BradleyTerryResult:
     """What the votes can't tell, by name."""
 
     @property
+    def without_interval(self) -> tuple[str, ...]:
+        """Models with a finite rating of which the votes give no interval, the anchor left out."""
+        unknown = np.isfinite(self.ratings) & np.isnan(self._half_widths(0.95))
+        return tuple(
+            self.models[i] for i in np.flatnonzero(unknown) if self.models[i] != self.anchor
+        )
+
+    @property
     def ranks(self) -> NDArray[np.int64]:
         """``(m,)`` 1 is best, equal ratings share a rank, 0 is for unrated models."""
         return competition_ranks(self.ratings)
@@ -111,11 +119,7 @@ class BradleyTerryResult:
             For a level outside (0, 1).
         """
         _check_level(level)
-        df = self.df
-        if self.anchor is not None:
-            zero = self._position(self.anchor)
-            df = np.where(np.arange(len(df)) == zero, 0.0, np.minimum(df, df[zero]))
-        half = self._half_width(np.diagonal(self.covariance), df, level)
+        half = self._half_widths(level)
         low, high = self.ratings - half, self.ratings + half
         for model in self.unbounded:
             ends = (model.bound(level), np.inf) if model.sign > 0 else (-np.inf, model.bound(level))
@@ -191,6 +195,13 @@ class BradleyTerryResult:
             method=self.method,
             n=int(min(self.n_comparisons[a], self.n_comparisons[b])),
         )
+
+    def _half_widths(self, level: float) -> NDArray[np.float64]:
+        df = self.df
+        if self.anchor is not None:
+            zero = self._position(self.anchor)
+            df = np.where(np.arange(len(df)) == zero, 0.0, np.minimum(df, df[zero]))
+        return self._half_width(np.diagonal(self.covariance), df, level)
 
     def _half_width(
         self, variance: NDArray[np.float64], df: NDArray[np.float64], level: float

@@ -54,20 +54,14 @@ def graph_warnings(models: Sequence[str], graph: Connectivity) -> tuple[str, ...
 
 def interval_warnings(result: BradleyTerryResult, clusters: tuple[str, ...]) -> tuple[str, ...]:
     """Name the models with a rating but no interval; an anchor, and a lone model, have none."""
-    rated = np.isfinite(result.ratings)
-    low = result.confidence_interval().low
-    without = [
-        i
-        for i in np.flatnonzero(rated & np.isnan(low)).tolist()
-        if result.models[i] != result.anchor
-    ]
-    if not without or rated.sum() == 1:
+    without = result.without_interval
+    if not without or np.isfinite(result.ratings).sum() == 1:
         return ()
     groups = " or ".join(f"{name}s" for name in clusters)
     reason = "ties alone or a single vote"
     if clusters:
         reason = f"fewer than two {groups}, or votes that cancel out within each"
-    return (f"{reason}, so no interval: {_named(result.models, without)}",)
+    return (f"{reason}, so no interval: {_named(without, range(len(without)))}",)
 
 
 def _named(models: Sequence[str], positions: Iterable[int] | NDArray[np.intp]) -> str:
