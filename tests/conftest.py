@@ -356,8 +356,9 @@ def chromium():
     """The system's browser."""
     import shutil
 
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # a busy machine needs more than the 5 s that it would get
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.fail("browser tests need Chromium: sudo apt-get install chromium")
@@ -588,8 +589,8 @@ def start_arena() -> Iterator[Callable[..., ArenaServer]]:
     )
     started: list[int] = []
 
-    def start(workspace: Path, url: str = "-") -> ArenaServer:
-        nursery.stdin.write(f"{workspace} {url}\n")
+    def start(workspace: Path, url: str = "-", *, proxy: str = "-") -> ArenaServer:
+        nursery.stdin.write(f"{workspace} {url} {proxy}\n")
         nursery.stdin.flush()
         pid, link = nursery.stdout.readline().split()
         started.append(int(pid))

@@ -1,5 +1,9 @@
 """How often somebody may ask."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +70,16 @@ def test_addresses_are_not_kept_in_memory_as_they_are():
 def test_bad_settings_are_named(options: dict[str, str], said: str):
     with pytest.raises(InputError, match=said):
         limits(**options)
+
+
+@pytest.mark.parametrize(("proxy", "n_tries"), [("-", 10), ("192.0.2.9", 10), ("127.0.0.1", 14)])
+def test_forwarded_address_is_believed_of_a_named_proxy_alone(
+    start_arena: Callable, tmp_path: Path, proxy: str, n_tries: int
+):
+    server = start_arena(tmp_path, proxy=proxy)
+    url, body = f"http://127.0.0.1:{server.port}/api/login", {"name": "ann", "password": "x"}
+    said = [
+        httpx.post(url, json=body, headers={"X-Forwarded-For": f"198.51.100.{n}"}).status_code
+        for n in range(14)
+    ]
+    assert said == [401] * n_tries + [429] * (14 - n_tries)

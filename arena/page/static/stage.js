@@ -48,8 +48,10 @@ export class Stage {
 
   /** Let Gradio draw until a condition holds; a stream that falls silent is asked for again. */
   async drawn(isEnough, resume) {
-    const show = () => document.querySelector("#show").click();
     let silence;
+    let isOver = false;
+    // An answer to resume() may come when all is drawn: drawing again could only take it away.
+    const show = () => isOver || document.querySelector("#show").click();
     const listen = (wait_ms = SILENCE_MS) => {
       clearInterval(silence);
       silence = setInterval(() => resume().then(show), wait_ms);
@@ -58,7 +60,8 @@ export class Stage {
       const observer = new MutationObserver(() => {
         listen();
         this.translateNotes();
-        if (isEnough()) resolve(observer.disconnect());
+        isOver = isEnough();
+        if (isOver) resolve(observer.disconnect());
       });
       observer.observe(this.row, { childList: true, subtree: true, characterData: true, attributes: true });
       listen(FIRST_SILENCE_MS);
