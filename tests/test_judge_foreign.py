@@ -11,9 +11,9 @@ from evalcore.errors import InputError, VotesError
 from evalcore.judges.bias.evidence import gather
 from evalcore.judges.foreign import read_foreign
 from evalcore.judges.foreign.alpaca_eval import logprob_preference
-from evalcore.judges.foreign.fastchat import review_marks
 from evalcore.judges.foreign.importing import ORDERS_DISAGREE, import_verdicts
-from evalcore.stats.intervals import mean_estimate, proportion_estimate
+from evalcore.judges.foreign.totals import mark_totals
+from evalcore.judges.parsing import two_marks
 from evalcore.stats.length_control import baseline_win_rate
 from evalcore.store import open_store
 
@@ -33,23 +33,21 @@ def vicuna(shared_data, other):
 )
 def test_vicuna_totals_as_published(shared_data, other, totals, better_or_equal):
     """LMSYS blog of 30 March 2023, table 2, and "36 of 80"; nobody published an interval."""
-    verdicts = vicuna(shared_data, other).verdicts
-    marks = np.array([verdict.marks for verdict in verdicts])
-    assert tuple(marks.sum(axis=0)) == totals
-    no_worse = proportion_estimate([float(v.score_a <= 0.5) for v in verdicts])
-    assert no_worse.value * 80 == pytest.approx(better_or_equal)
-    assert no_worse.low < no_worse.value < no_worse.high < 1
-    mean = mean_estimate(marks[:, 1], bounds=(0, 10))
-    assert mean.low < totals[1] / 80 < mean.high
+    (found,) = mark_totals(vicuna(shared_data, other).verdicts)
+    assert (found.total_a.value, found.total_b.value) == totals
+    assert found.b_no_worse.value * 80 == pytest.approx(better_or_equal)
+    for estimate in (found.total_a, found.total_b, found.b_no_worse):
+        assert estimate.low < estimate.value < estimate.high
+        assert estimate.n == 80
 
 
 def test_vicuna_marks_are_in_the_texts_but_for_two(shared_data):
     """Three reviews a file don't begin with the marks; two of them were stored otherwise."""
     for other in ("llama-13b", "alpaca-13b", "bard", "gpt35"):
         differing = [
-            (verdict.line, review_marks(verdict.text), verdict.marks)
+            (verdict.line, two_marks(verdict.text), verdict.marks)
             for verdict in vicuna(shared_data, other).verdicts
-            if review_marks(verdict.text) != verdict.marks
+            if two_marks(verdict.text) != verdict.marks
         ]
         expected = [(70, (10.0, 4.0), (10.0, 2.0))] if other in ("llama-13b", "bard") else []
         assert differing == expected
@@ -213,12 +211,11 @@ def test_answers_of_a_foreign_file_can_be_judged_again(shared_data, tmp_path):
         ("First, I solve it.\nScores:\nAssistant 1: 1/10\nAssistant 2: 2/10\nBoth.", (1.0, 2.0)),
         ("The points (2, 4) and (1, 3) ... the scores are (1, 5) for both.", (1.0, 5.0)),
         ("The points are (2, 4).", None),
-        ("80 90\nPercent.", None),
         ("", None),
     ],
 )
 def test_marks_are_found_where_they_are(text, marks):
-    assert review_marks(text) == marks
+    assert two_marks(text) == marks
 
 
 @pytest.mark.parametrize(

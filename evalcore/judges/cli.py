@@ -86,11 +86,14 @@ def judge(
         typer.Option(metavar="FILE", help="Reference answers, as FastChat's reference_answer."),
     ] = None,
     jury: Annotated[
-        bool, typer.Option("--jury", help="Let the judges vote, instead of each for itself.")
+        bool, typer.Option("--jury", help="Let the models vote, instead of each for itself.")
     ] = False,
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="Of each judge in the jury, in their order; 1 if not given."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Of each model in the jury, in their order; 1 if not given; repeatable.",
+        ),
     ] = None,
     max_new_tokens: Annotated[
         int | None,

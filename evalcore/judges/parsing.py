@@ -16,7 +16,7 @@ from evalcore.judges.records import JudgePrompt, Reading, VerdictForm
 from evalcore.judges.rendering import LETTERS
 from evalcore.protocols import Completion, Loglikelihood, Response
 
-__all__ = ["UNSCORED", "read_reply", "read_text"]
+__all__ = ["UNSCORED", "read_reply", "read_text", "two_marks"]
 
 UNSCORED: Final = Reading(value=math.nan)
 
@@ -26,7 +26,17 @@ _NUMBER = r"-?\d+(?:\.\d+)?"
 _BRACKETED = re.compile(r"\[\[\s*([^\[\]]{1,80}?)\s*\]\]")
 _FIVE_WAY = re.compile(r"([AB])\s*(>>|<<|>|<|=)\s*([AB])")
 _FIRST_LINE = re.compile(rf"\(?\s*({_NUMBER})\s*[,\s/;]\s*({_NUMBER})\s*\)?\.?")
-_TUPLE = re.compile(rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)")
+_MARKS = (
+    re.compile(
+        rf"(?:Assistant|Answer) [1A]:\s*({_NUMBER})(?![.\d])[^\n]*\n\s*"
+        rf"(?:Assistant|Answer) [2B]:\s*({_NUMBER})(?![.\d])"
+    ),
+    re.compile(
+        rf"(?:\b(?i:scores?|output)\b[^\n(]*|^\s*)\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)",
+        re.MULTILINE,
+    ),
+)
+"""By name, and as a tuple: numbers in brackets elsewhere may be part of the answer's subject."""
 _RATINGS = (
     re.compile(rf"\[\s*({_NUMBER})\s*\]"),
     re.compile(rf"\b(?i:rating|score)\b[\s*_:=is\"']{{1,8}}({_NUMBER})"),
@@ -109,15 +119,8 @@ def _five_way(_prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:
 
 
 def _scores(prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:
-    """Read two numbers: as JSON, on the first line, or as the last pair in brackets."""
-    lines = text.strip().splitlines()
-    first_line = _FIRST_LINE.fullmatch(lines[0].strip()) if lines else None
-    pairs: list[Sequence[object]] = [
-        *[value for value in _json_values(text, "scores") if isinstance(value, list)][-1:],
-        *([first_line.groups()] if first_line else []),
-        *_TUPLE.findall(text)[-1:],
-    ]
-    scores = [_number(item) for item in pairs[0]] if pairs else []
+    found = [value for value in _json_values(text, "scores") if isinstance(value, list)]
+    scores = [_number(item) for item in found[-1]] if found else list(two_marks(text) or ())
     if len(scores) != 2 or not all(_fits(prompt, score) for score in scores):
         return UNSCORED
     first, second = scores
@@ -125,6 +128,31 @@ def _scores(prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:
     return Reading(
         value=value, label=f"{first:g} {second:g}", parts={"first": first, "second": second}
     )
+
+
+def two_marks(text: str) -> tuple[float, float] | None:
+    r"""Find the marks that a text gives two answers.
+
+    They are the first line, as the Vicuna study's prompts ask, or else the last that are given as
+    "Assistant 1: x" and "Assistant 2: y" on two lines, or as a tuple of scores, as its judge did
+    where answers were mathematical.
+
+    Returns
+    -------
+    tuple of float or None
+        None if there are none.
+
+    Examples
+    --------
+    >>> two_marks("8.5 9\nBoth assistants ..."), two_marks("Output: (1, 7)")
+    ((8.5, 9.0), (1.0, 7.0))
+    """
+    first_line = text.strip().partition("\n")[0].strip()
+    later = [match for form in _MARKS for match in form.finditer(text)]
+    found = _FIRST_LINE.fullmatch(first_line) or max(
+        later, key=lambda match: match.start(), default=None
+    )
+    return None if found is None else (float(found[1]), float(found[2]))
 
 
 def _rating(prompt: JudgePrompt, text: str, _n_answers: int) -> Reading:

@@ -11,16 +11,11 @@ from pathlib import Path
 from evalcore.errors import VotesError
 from evalcore.judges.foreign.records import ForeignVerdict
 from evalcore.judges.foreign.rows import Prompts, Row, read_rows
+from evalcore.judges.parsing import two_marks
 from evalcore.records import Example, RaterKind
 
-__all__ = ["read_fastchat", "review_marks"]
+__all__ = ["read_fastchat"]
 
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_FIRST_LINE = re.compile(rf"\s*\(?{_NUMBER}[\s,]+{_NUMBER}\)?\s*(?:\n|$)")
-_BY_NAME = re.compile(
-    rf"Assistant 1:\s*{_NUMBER}(?![.\d])[^\n]*\n\s*Assistant 2:\s*{_NUMBER}(?![.\d])"
-)
-_AS_TUPLE = re.compile(rf"\b(?:scores?|output)\b[^\n(]*\({_NUMBER},\s*{_NUMBER}\)", re.IGNORECASE)
 _HIGHEST_MARK = 10.0
 _DEFAULT_REVIEWER = "gpt-4"
 _REVIEWERS_PROMPT = re.compile(r"-(?:generic|default|general|coding|math)$")
@@ -75,29 +70,10 @@ def read_fastchat(path: Path, prompts: Sequence[Example]) -> list[ForeignVerdict
     raise VotesError(f"{rows[0].where}: needs the fields {forms}; got {has}")
 
 
-def review_marks(text: str) -> tuple[float, float] | None:
-    r"""Find the marks that a review of the Vicuna study gives the two answers.
-
-    They are the first line, as the prompt asks, or else the last that are given as "Assistant 1: x,
-    Assistant 2: y" or as a tuple of scores, as in reviews of mathematical questions.
-
-    Returns
-    -------
-    tuple of float or None
-        From 0 to 10, though the prompt asks for 1 to 10; None if there are none.
-
-    Examples
-    --------
-    >>> review_marks("8.5 9\nBoth assistants ..."), review_marks("Output: (1, 7)")
-    ((8.5, 9.0), (1.0, 7.0))
-    """
-    first = _FIRST_LINE.match(text)
-    later = [match for form in (_BY_NAME, _AS_TUPLE) for match in form.finditer(text)]
-    found = first or max(later, key=lambda match: match.start(), default=None)
-    if found is None:
-        return None
-    marks = float(found[1]), float(found[2])
-    return marks if max(marks) <= _HIGHEST_MARK else None
+def _written_marks(text: str) -> tuple[float, float] | None:
+    """Find the marks in a review's text: from 0 to 10, though the prompt asks for 1 to 10."""
+    marks = two_marks(text)
+    return marks if marks and min(marks) >= 0.0 and max(marks) <= _HIGHEST_MARK else None
 
 
 def _reviews(path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignVerdict]:
@@ -116,7 +92,7 @@ def _reviews(path: Path, rows: Sequence[Row], prompts: Prompts) -> list[ForeignV
                 f"{path.parent.parent / 'answer'}, and the file is not named review_X_Y.jsonl"
             )
         text = row.optional_text("text") or ""
-        written = review_marks(text)
+        written = _written_marks(text)
         marks = _stored_marks(row) or written
         reviewer = row.optional_text("reviewer_id") or _DEFAULT_REVIEWER
         verdicts.append(
