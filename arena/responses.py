@@ -13,7 +13,10 @@ __all__ = ["next_json", "receipt_json", "refusal", "reveal_json", "view_json"]
 
 
 def view_json(view: BattleView) -> dict[str, Any]:
-    """Return a battle as its rater may know it: no model, no timing, no finding."""
+    """Return a battle as its rater may know it: no model, no timing, no finding.
+
+    No category either: known items of a study may have another one than all the rest.
+    """
     return {
         "battle_id": view.battle_id,
         "token": view.token,
@@ -32,7 +35,6 @@ def view_json(view: BattleView) -> dict[str, Any]:
             "scales": view.form.scales,
             "reasons": view.form.reasons,
         },
-        "category": view.category,
         "receipt": None if view.receipt is None else receipt_json(view.receipt),
         "progress": _progress_json(view.progress),
         "place": view.place,

@@ -12,7 +12,7 @@ from arena.arena import Arena
 from arena.recorded import read_votes
 from arena.records import Ballot, BattleView, Finished, Rater, Waiting
 from arena.refusals import Refused
-from arena.responses import receipt_json
+from arena.responses import receipt_json, view_json
 from arena.settings import ArenaSettings
 from arena.studies.lock import lock_study, verify_export
 from arena.studies.registry import load_study, register_study
@@ -35,7 +35,7 @@ class Room:
             for n in range(n_prompts)
         ]
         known = {"prompt": "known", "answers": {"good": "yes", "bad": "no"}}
-        known |= {"expected": "good", "why": "it says yes"}
+        known |= {"expected": "good", "why": "it says yes", "category": "known"}
         (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, lines)))
         (folder / "known.jsonl").write_text(json.dumps(known))
         given = {"name": "s", "models": ["koala", "alpaca"], "answers": "answers.jsonl"}
@@ -115,7 +115,9 @@ def test_gold_looks_like_any_other_item(room):
     study = room(n_prompts=3, gold={"file": "known.jsonl", "every": 2})
     seen = []
     while isinstance(view := study.next("a"), BattleView):
-        seen.append((view.form, view.category, view.progress.total))
+        sent = view_json(view)
+        sent["progress"] = sent["progress"]["total"]
+        seen.append({key: sent[key] for key in sent.keys() - {"battle_id", "token", "turns"}})
         _, reveal = study.cast("a", view, "left")
         assert (reveal.names, reveal.note) == ((), "")
     assert seen == seen[:1] * 4
