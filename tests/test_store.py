@@ -90,6 +90,14 @@ def test_store_url_of_unknown_database_is_refused(tmp_path: Path):
         open_store(tmp_path, "oracel://x")
 
 
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg://", "postgresql//"])
+def test_password_in_a_store_url_is_not_told(tmp_path: Path, scheme: str):
+    with pytest.raises(WorkspaceError) as told:
+        open_store(tmp_path, f"{scheme}me:hunter2@127.0.0.1:1/votes")
+    assert "hunter2" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
 def test_disk_full_is_one_line_and_keeps_earlier_rows(store: Store, tmp_path: Path):
     store.add_scores(make_scores(10))
     connection = store._engine.raw_connection()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalcore.errors import WorkspaceError
 from evalcore.store import arena_schema
-from evalcore.store.opening import DATABASE_NAME, open_engine
+from evalcore.store.opening import DATABASE_NAME, open_engine, without_password
 from evalcore.store.store import ScoreTable, Store
 
 __all__ = ["ScoreTable", "Store", "arena_schema", "open_store"]
@@ -31,4 +31,5 @@ def open_store(workspace: Path, store_url: str | None = None, *, create: bool = 
     """
     if not create and store_url is None and not (workspace / DATABASE_NAME).exists():
         raise WorkspaceError(f"no workspace in {workspace}; parity eval or generate makes one")
-    return Store(open_engine(workspace, store_url), where=store_url or str(workspace))
+    where = without_password(store_url) if store_url else str(workspace)
+    return Store(open_engine(workspace, store_url), where=where)

@@ -15,7 +15,7 @@ from evalcore.codec import to_json
 from evalcore.errors import WorkspaceError
 from evalcore.store.schema import SCHEMA_REVISION
 
-__all__ = ["DATABASE_NAME", "explained", "open_engine"]
+__all__ = ["DATABASE_NAME", "explained", "open_engine", "without_password"]
 
 DATABASE_NAME = "parity.sqlite"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,11 +30,19 @@ def open_engine(workspace: Path, store_url: str | None) -> Engine:
         If the folder can't be made or written, the URL can't be used, the file is no database, or
         the tables were written by a newer version.
     """
-    where = store_url or str(workspace / DATABASE_NAME)
+    where = without_password(store_url) if store_url else str(workspace / DATABASE_NAME)
     with explained(where):
         engine = _engine(workspace, store_url)
         _migrate(engine, where)
     return engine
+
+
+def without_password(store_url: str) -> str:
+    """Return a URL for messages; what can't be read as one is not shown, as it may hold one."""
+    try:
+        return sa.make_url(store_url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "--store"
 
 
 @contextmanager
@@ -43,14 +51,18 @@ def explained(where: str) -> Iterator[None]:
     try:
         yield
     except (ArgumentError, NoSuchModuleError) as error:
-        raise WorkspaceError(f"store URL can't be used: {error}") from error
-    except ModuleNotFoundError as error:
         raise WorkspaceError(
-            f"store {where!r} needs the Python package {error.name!r}: pip install {error.name}"
+            f"store URL can't be used: {error}; it must be such as "
+            "postgresql+psycopg://USER@HOST/DATABASE or sqlite:///FILE"
+        ) from error
+    except ModuleNotFoundError as error:
+        package = "'parity-eval[postgres]'" if error.name == "psycopg" else error.name
+        raise WorkspaceError(
+            f"store {where} needs the Python package {error.name!r}: pip install {package}"
         ) from error
     except DBAPIError as error:
         raise WorkspaceError(
-            f"workspace {where}: {error.orig}; nothing was half-written"
+            f"workspace {where}: {' '.join(str(error.orig).split())}; nothing was half-written"
         ) from error
     except (SQLAlchemyError, OSError) as error:
         raise WorkspaceError(f"workspace {where}: {error}") from error
