@@ -89,7 +89,8 @@ def evaluate(
 def generate(
     model: ModelOption,
     prompts: Annotated[
-        list[Path], typer.Option("--prompts", "-p", metavar="FILE", help="JSONL or text file.")
+        list[Path],
+        typer.Option("--prompts", "-p", metavar="FILE", help="JSONL or text file; repeatable."),
     ],
     max_new_tokens: Annotated[
         int | None,
@@ -101,7 +102,10 @@ def generate(
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="In (0, 1].")] = 1.0,
-    stop: Annotated[list[str] | None, typer.Option(help="String that ends an answer.")] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Ends an answer where it occurs; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Fixes sampled answers.")] = 0,
     chat: Annotated[
         bool, typer.Option("--chat/--no-chat", help="Through the model's chat template.")
@@ -150,7 +154,9 @@ def generate(
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="YAML run file: models, tasks, prompts.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML run file: models, tasks, prompts.")
+    ],
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
@@ -192,7 +198,7 @@ def run(
 
 def tasks(
     task: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Names or YAML files.")
+        list[str] | None, typer.Argument(metavar="TASK", help="Names or YAML files.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

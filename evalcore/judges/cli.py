@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -337,4 +338,6 @@ def _print_result(result: JudgingResult, names: Mapping[str, str], *, is_graded:
 
 
 def _interval(found: Estimate) -> str:
+    if math.isnan(found.value):
+        return "–"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

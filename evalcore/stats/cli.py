@@ -21,7 +21,7 @@ __all__ = ["compare", "plan", "rate"]
 VotesArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[VOTES]", help="jsonl, csv or parquet file; without it, the workspace's votes."
+        metavar="VOTES", help="jsonl, csv or parquet file; without it, the workspace's votes."
     ),
 ]
 RatersOption = Annotated[
