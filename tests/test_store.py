@@ -90,6 +90,12 @@ def test_store_url_of_unknown_database_is_refused(tmp_path: Path):
         open_store(tmp_path, "oracel://x")
 
 
+def test_what_only_reads_makes_no_file_at_a_url(tmp_path: Path):
+    with pytest.raises(WorkspaceError, match="no workspace in sqlite"):
+        open_store(tmp_path, f"sqlite:///{tmp_path}/typo.sqlite", create=False)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg://", "postgresql//"])
 def test_password_in_a_store_url_is_not_told(tmp_path: Path, scheme: str):
     with pytest.raises(WorkspaceError) as told:

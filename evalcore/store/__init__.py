@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalcore.errors import WorkspaceError
 from evalcore.store import arena_schema
-from evalcore.store.opening import DATABASE_NAME, open_engine, without_password
+from evalcore.store.opening import is_there, open_engine, without_password
 from evalcore.store.store import ScoreTable, Store
 
 __all__ = ["ScoreTable", "Store", "arena_schema", "open_store"]
@@ -29,7 +29,7 @@ def open_store(workspace: Path, store_url: str | None = None, *, create: bool = 
     WorkspaceError
         If it isn't there, can't be made, read or written, or was written by a newer version.
     """
-    if not create and store_url is None and not (workspace / DATABASE_NAME).exists():
-        raise WorkspaceError(f"no workspace in {workspace}; parity eval or generate makes one")
     where = without_password(store_url) if store_url else str(workspace)
+    if not create and not is_there(workspace, store_url):
+        raise WorkspaceError(f"no workspace in {where}; parity eval or generate makes one")
     return Store(open_engine(workspace, store_url), where=where)

@@ -15,7 +15,7 @@ from evalcore.codec import to_json
 from evalcore.errors import WorkspaceError
 from evalcore.store.schema import SCHEMA_REVISION
 
-__all__ = ["DATABASE_NAME", "explained", "open_engine", "without_password"]
+__all__ = ["DATABASE_NAME", "explained", "is_there", "open_engine", "without_password"]
 
 DATABASE_NAME = "parity.sqlite"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,6 +35,16 @@ def open_engine(workspace: Path, store_url: str | None) -> Engine:
         engine = _engine(workspace, store_url)
         _migrate(engine, where)
     return engine
+
+
+def is_there(workspace: Path, store_url: str | None) -> bool:
+    """Return whether there is something to read; a server is asked when it is opened."""
+    if store_url is None:
+        return (workspace / DATABASE_NAME).exists()
+    with explained(store_url):
+        url = sa.make_url(store_url)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return not is_file or Path(str(url.database)).exists()
 
 
 def without_password(store_url: str) -> str:
