@@ -80,6 +80,16 @@ def test_a_passing_fault_is_tried_again(connect: Connect, collect, fault: str):
     assert server.stats.n_calls == 4
 
 
+@pytest.mark.parametrize("fault", ["drop", "cut"])
+def test_a_lost_connection_is_not_told_as_a_server_that_is_not_there(
+    connect: Connect, collect, fault: str
+):
+    script = StubScript(faults=(fault,) * 4)
+    runner, _ = connect(script, "concurrency=1&retries=3&price=1000/1000", Budget(1000.0))
+    answers = collect(runner.generate(questions(2)))
+    assert failures(answers) == ["connection was lost"]  # and the second is answered
+
+
 def test_a_stalled_call_is_given_up_and_tried_again(connect: Connect, collect):
     runner, server = connect(StubScript(faults=("stall",)), "timeout=1")
     assert failures(collect(runner.generate(questions(2)))) == []

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
+import aiohttp
 import httpx2
 import openai
 
@@ -50,19 +51,32 @@ def failure_of(error: Exception, *, url: str) -> Failure:
     """Tell what an exception of the client, a time-out or an unreadable reply means."""
     if isinstance(error, openai.APIStatusError):
         return _status_failure(error)
-    if isinstance(error.__cause__, httpx2.ConnectTimeout):
+    if isinstance(error, openai.APIConnectionError) and _never_connected(error):
         return Failure(reason=f"{url} can't be reached", kind="unreachable")
+    if isinstance(error, openai.APIConnectionError) and _was_lost(error):
+        return Failure(reason="connection was lost", kind="transient", may_cost=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Failure(reason="no answer in time", kind="transient", may_cost=True)
-    if isinstance(error, openai.APIConnectionError):
-        if isinstance(error.__cause__, httpx2.ConnectError):
-            return Failure(reason=f"{url} can't be reached", kind="unreachable")
-        return Failure(reason="connection was lost", kind="transient", may_cost=True)
     if isinstance(error, BadReplyError | openai.APIResponseValidationError | httpx2.StreamError):
         return Failure(reason=str(error), kind="transient", may_cost=True)
     if isinstance(error, OtherModelError):
         return Failure(reason=str(error), kind="other_model", may_cost=True)
     raise error
+
+
+def _never_connected(error: openai.APIConnectionError) -> bool:
+    # The transport calls a lost connection a ConnectTimeout too; what aiohttp raised tells.
+    raised = error.__cause__ and error.__cause__.__cause__
+    if isinstance(raised, aiohttp.ClientError):
+        return isinstance(raised, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+
+
+def _was_lost(error: openai.APIConnectionError) -> bool:
+    raised = error.__cause__ and error.__cause__.__cause__
+    if isinstance(raised, aiohttp.ClientError):
+        return not isinstance(raised, TimeoutError)
+    return not isinstance(error, openai.APITimeoutError)
 
 
 def backoff_s(attempt: int, wait_s: float | None, rng: random.Random) -> float:
