@@ -74,8 +74,9 @@ class Api:
         self._limits.check("battle", rater_id=None, address=_address(request))
         rater = self._arena.identify(request.cookies)
         if rater is None:
-            if "visitor" not in self._arena.settings.admits:
-                raise Refused("not_signed_in")
+            admits = self._arena.settings.admits
+            if "visitor" not in admits:
+                raise Refused("link_needed" if admits == ("link",) else "not_signed_in")
             rater = self._arena.identity.new_rater("visitor")
         return self._signed_in(rater, await self._session_json(rater))
 
@@ -86,7 +87,7 @@ class Api:
         if body.link:
             account = self._arena.identity.account_of_link(body.link, self._arena.source.study)
             if account is None or "link" not in self._arena.settings.admits:
-                raise Refused("login_failed")
+                raise Refused("link_needed")
             rater = await self._arena.rater_of_account(account, "link")
         else:
             if "account" not in self._arena.settings.admits:

@@ -36,7 +36,7 @@ def test_cookie_names_its_rater(open_arena: OpenArena):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda c: c[:-1] + "A", lambda c: "A" + c, lambda c: "", str.upper]
+    "change", [lambda c: c[:-9] + c[-9:].swapcase(), lambda c: "A" + c, lambda c: "", str.upper]
 )
 def test_changed_cookie_names_nobody(open_arena: OpenArena, change: Callable[[str], str]):
     arena = open_arena()
@@ -104,7 +104,10 @@ def test_link_signs_in_to_its_study_alone(open_arena: OpenArena):
         for study, status in (("", 200), ("other", 401)):
             link = arena.identity.link(study, "ann")
             assert client.post("/api/login", json={"link": link}).status_code == status
-        assert client.post("/api/login", json={"link": "guess"}).status_code == 401
+        for path, body in (("login", {"link": "guess"}), ("session", {})):
+            client.cookies.clear()
+            answer = client.post(f"/api/{path}", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (401, "link_needed")
 
 
 def test_only_administrators_are_administrators(open_arena: OpenArena, users_file: Path):

@@ -232,6 +232,11 @@ TEXTS: Mapping[str, tuple[str, str, str]] = {
         "用户名或密码错误。",
         "Tên hoặc mật khẩu không đúng.",
     ),
+    "link_needed": (
+        "Please open the link that you were sent.",
+        "请打开发给您的链接。",
+        "Hãy mở đường liên kết đã gửi cho bạn.",
+    ),
     "consent_needed": (
         "Please agree to the terms first.",
         "请先同意条款。",
