@@ -22,6 +22,12 @@ from leaderboards.tracking import MlflowClient
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """MLflow puts artifacts below the working directory, where its server names no place."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def workspace(tmp_path, empty_mlflow):
     """One judge's verdicts on two models in both orders; MLflow is in ``mlflow.db`` beside."""
