@@ -17,7 +17,7 @@ from evalcore.commandline import (
     print_json,
     print_table,
 )
-from evalcore.errors import IncompleteError, InputError
+from evalcore.errors import IncompleteError, InputError, ModelError
 from evalcore.judges.records import GRADED, Disagreement, OrderPolicy
 from runners.commandline import (
     BatchSizeOption,
@@ -194,10 +194,14 @@ def _judges(
         raise InputError("no judge; name one with -j, such as -j openai:MODEL@URL")
     models = [text for text in texts if not text.startswith(PREFIX)]
     rules = [parse_rule(text) for text in dict.fromkeys(texts) if text.startswith(PREFIX)]
-    specs = resolved_models(models)
-    if weights and len(weights) != len(specs):
+    try:
+        specs = resolved_models(models)
+    except ModelError as error:
+        raise ModelError(f"judge: {error}; or {PREFIX}METRIC for known answers") from error
+    if weights and (rules or len(weights) != len(specs)):
         raise InputError(
-            f"--weight must be given once for each of {len(specs)} judges; got {len(weights)}"
+            "--weight must be given once for each judge of a jury, whose judges are models: "
+            f"{len(specs)} here, and {len(rules)} rules; got {len(weights)} weights"
         )
     if any(not weight > 0.0 for weight in weights):
         raise InputError(f"--weight must be above 0; got {min(weights):g}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.errors import InputError
 from leaderboards.commandline import SyncOption, TrackingUriOption
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def report(
     """Say how far a judge can be believed: its biases, and its agreement with people."""
     from evalcore.store import open_store
 
+    if output is not None and output.suffix not in (".html", ".htm"):
+        raise InputError(f"--output must end in .html; got {output}")
     with open_store(workspace, store, create=False) as opened:
         reports = _reports(opened, judge, own=own or (), people=people or (), level=level)
         synced = None
