@@ -15,6 +15,7 @@ import arena.studies.cli
 import evalcore.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
+import evalcore.stacking.cli
 import evalcore.stats.cli
 import leaderboards.cli
 import reports.cli
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "eval": evalcore.cli.evaluate,
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
+    "stack": evalcore.stacking.cli.stack,
     "arena": arena.cli.arena,
     "leaderboard": leaderboards.cli.leaderboard,
     "report": reports.cli.report,

@@ -23,7 +23,7 @@ from runners.adapters import read_adapter
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-__all__ = ["LoraStack"]
+__all__ = ["LoraStack", "read_tensors"]
 
 
 class LoraStack:
@@ -81,7 +81,7 @@ class LoraStack:
             try:
                 inject_adapter_in_model(_plain_config(files.folder), self._model, name)
                 cast_adapter_dtype(self._model, name)
-                self._fill(name, _read_tensors(files.weight_file))
+                self._fill(name, read_tensors(files.weight_file))
             except (ValueError, RuntimeError, KeyError) as error:
                 raise ModelError(
                     f"adapter {adapter.name!r} does not fit the base: "
@@ -138,7 +138,7 @@ def _plain_config(folder: Path) -> LoraConfig:
     return config
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read matrices by the name of their place in the model."""
     tensors = (
         load_file(path)
