@@ -77,8 +77,10 @@ def load_users(path: Path) -> Users:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"users file {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"users file {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"users file {path} is not UTF-8 text (byte {error.start})") from error
     users: dict[str, User] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):

@@ -95,8 +95,10 @@ def open_moderator(place: str) -> Moderator:
         return EndpointModerator(place, key=os.environ.get("PARITY_MODERATION_KEY", ""))
     try:
         lines = Path(place).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"moderation file {place} can't be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"moderation file {place} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"moderation file {place} is not UTF-8 text ({error.reason})") from error
     words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not words:
         raise InputError(f"moderation file {place} holds no word")

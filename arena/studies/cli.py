@@ -48,7 +48,9 @@ def links(
     with _opened(name, workspace, store) as (found, _connection):
         join = found.definition.join
     if join != "link":
-        raise InputError(f"study {name!r} is joined by {join}; links need join: link in its file")
+        raise InputError(
+            f"links need join: link in the file of study {name!r}; it has join: {join}"
+        )
     secret = load_secret(workspace)
     identity = Identity(Keys(secret), ArenaSettings(secret=secret))
     made = [

@@ -114,8 +114,9 @@ def load_study(connection: Connection, name: str) -> RegisteredStudy:
     """
     row = connection.execute(study.select().where(study.c.name == name)).one_or_none()
     if row is None:
-        known = ", ".join(study_names(connection)) or "none"
-        raise InputError(f"study must be one of {known}; got {name!r}")
+        known = ", ".join(study_names(connection))
+        permitted = f"one of {known}" if known else "one that was served here; there is none yet"
+        raise InputError(f"study must be {permitted}; got {name!r}")
     query = (
         sa.select(study_item, schema.example.c.content)
         .join_from(study_item, schema.example, study_item.c.example_id == schema.example.c.id)

@@ -157,7 +157,9 @@ def plan(
     power: Annotated[float, typer.Option(help="Probability of showing parity.")] = 0.8,
     alpha: AlphaOption = 0.05,
     win_rate: Annotated[float, typer.Option(help="True win rate, ties counting half.")] = 0.5,
-    ties: Annotated[float, typer.Option(help="Expected share of ties.")] = 0.0,
+    ties: Annotated[
+        float, typer.Option("--ties", "--tie-share", help="Expected share of ties.")
+    ] = 0.0,
     prompts: Annotated[
         int | None, typer.Option(min=1, help="Prompts; without it, one for each vote.")
     ] = None,

@@ -76,8 +76,10 @@ def feature_differences(
     Chatbot Arena, LMSYS blog: the normalised difference.
     """
     missing = [name for name in names if name not in features]
+    if not features:
+        raise InputError("the votes have no style features, which come in columns of their own")
     if missing or not names:
-        has = ", ".join(features) or "none"
+        has = ", ".join(features)
         raise InputError(f"style feature must be one of {has}; got {', '.join(missing) or 'none'}")
     table = np.empty((len(names), len(features[names[0]])))
     for row, name in zip(table, names, strict=True):

@@ -41,7 +41,7 @@ def load_votes(
     if path is None:
         with open_store(workspace, store_url, create=False) as opened:
             kept = _without_flagged(opened, named_comparisons(opened, kinds), kinds)
-            return Votes.from_comparisons(kept, source=str(workspace))
+            return Votes.from_comparisons(kept, source=opened.where)
     votes = read_votes(path, features=features)
     if votes.rater_kind is None:
         return votes
