@@ -29,7 +29,7 @@ from evalcore.records import Example, Message, ModelSpec, SamplingParams
 from evalcore.store import arena_schema as tables
 from evalcore.store import open_store
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 UNANSWERED = (BattleStatus.CREATED, BattleStatus.STREAMING)
 SECRET = ArenaSettings(secret="s" * 40)
 SETTINGS = LiveSettings(

@@ -58,6 +58,8 @@ def test_variants_of_one_base_answer_many_visitors_as_if_each_were_alone(llama, 
         ]
         by_model = {runner.spec.fingerprint: runner for runner in runners}
         alone = [collect(by_model[one.model].generate([one.request]))[0].text for one in asks]
+        # a database's text has no character 0, which random weights do write
+        alone = [text.replace("\0", "\N{REPLACEMENT CHARACTER}") for text in alone]
         with closing(InterleavedLane(runners)) as lane:
             assert answers(lane, asks) == alone
 

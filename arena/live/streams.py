@@ -109,7 +109,7 @@ class AnswerStream:
 
     @property
     def raw(self) -> str:
-        """As the model wrote it."""
+        """As the model wrote it, but for characters that can't be stored."""
         return "".join(self._raw)
 
     @property
