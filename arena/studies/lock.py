@@ -102,9 +102,9 @@ def verify_export(folder: Path) -> str:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         expected: dict[str, str] = manifest["files"]
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}") from error
+        raise InputError(f"{path}: no manifest of an export: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no manifest of an export: {error}") from error
+        raise InputError(f"{path}: no manifest of an export: {error}") from error
     there = {file.name for file in folder.iterdir()} - {MANIFEST}
     for name in sorted(there ^ expected.keys()):
         problem = "is missing" if name in expected else "does not belong to the export"
