@@ -186,6 +186,7 @@ def _models_behind(live: Live) -> Iterator[Callable[[], None]]:
                     live.connect(groups)
                     ends.wait()
         except Exception as error:
+            # Raised again where the service ends, which a model that can't be loaded brings about.
             errors.append(error)
             if not ends.is_set():
                 signal.pthread_kill(caller, signal.SIGINT)
