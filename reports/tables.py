@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from evalcore.records import Estimate, Standing
+from evalcore.spreadsheet import Cell, csv_text
 from leaderboards.records import Leaderboard
 from leaderboards.variants import model_string
 
@@ -22,13 +23,13 @@ def leaderboard_frame(leaderboard: Leaderboard) -> pd.DataFrame:
 
 
 def csv_report(leaderboard: Leaderboard) -> str:
-    """Write the same as CSV; what is missing is an empty cell."""
-    return leaderboard_frame(leaderboard).to_csv(index=False, lineterminator="\n")
+    """Write the same as CSV; what is missing is an empty cell, and no cell is a formula."""
+    return csv_text(_row(leaderboard, standing) for standing in leaderboard.standings)
 
 
-def _row(leaderboard: Leaderboard, standing: Standing) -> dict[str, object]:
+def _row(leaderboard: Leaderboard, standing: Standing) -> dict[str, Cell]:
     spec, work = standing.model, standing.efficiency
-    row: dict[str, object] = {
+    row: dict[str, Cell] = {
         "rank": standing.rank,
         "rank_low": standing.rank_low,
         "rank_high": standing.rank_high,
@@ -49,7 +50,7 @@ def _row(leaderboard: Leaderboard, standing: Standing) -> dict[str, object]:
     }
 
 
-def _numbers(name: str, estimate: Estimate) -> dict[str, object]:
+def _numbers(name: str, estimate: Estimate) -> dict[str, Cell]:
     return {
         name: estimate.value,
         f"{name}_low": estimate.low,
