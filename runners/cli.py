@@ -50,6 +50,8 @@ def _print_diagnosis(found: Diagnosis) -> None:
         print(f"device {device.name}: {device.description}, {memory}")
         for name, reason in device.quantizations.items():
             print(f"  quant={name}: {'works' if reason is None else reason}")
+    for name, reason in found.backends.items():
+        print(f"backend {name}: {'works' if reason is None else reason}")
     for name, version in found.packages.items():
         print(f"{name} {version or 'is not installed'}")
     hub = "is not asked (HF_HUB_OFFLINE)" if found.hub_offline else "is asked for hub ids"

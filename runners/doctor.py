@@ -12,24 +12,13 @@ from typing import Final
 import torch
 from huggingface_hub import is_offline_mode
 
+from runners.backends import BACKENDS, backend
 from runners.hf.quantization import why_not
-from runners.modelstring import QUANTIZATIONS
 
 __all__ = ["Device", "Diagnosis", "diagnose"]
 
-PACKAGES: Final = (
-    "parity-eval",
-    "torch",
-    "transformers",
-    "accelerate",
-    "peft",
-    "bitsandbytes",
-    "safetensors",
-    "tokenizers",
-    "huggingface_hub",
-    "openai",
-)
-"""Those whose version can change a number."""
+COMMON_PACKAGES: Final = ("parity-eval", "torch", "huggingface_hub")
+"""Those whose version can change a number, whatever the backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +44,8 @@ class Diagnosis:
     n_threads: int
     """Threads that torch uses."""
     devices: tuple[Device, ...]
+    backends: Mapping[str, str | None]
+    """By name: None if its models can be run in this installation, else the reason why not."""
     packages: Mapping[str, str | None]
     """Installed versions; None if not installed."""
     hub_offline: bool
@@ -69,7 +60,8 @@ def diagnose() -> Diagnosis:
         n_cores=_n_cores(),
         n_threads=torch.get_num_threads(),
         devices=(_cpu(), *(_gpu(index) for index in range(torch.cuda.device_count()))),
-        packages={name: _version(name) for name in PACKAGES},
+        backends={name: backend(name).why_not() for name in BACKENDS},
+        packages={name: _version(name) for name in _packages()},
         hub_offline=is_offline_mode(),
     )
 
@@ -96,13 +88,19 @@ def _gpu(index: int) -> Device:
 
 
 def _quantizations(device: str) -> dict[str, str | None]:
-    return {name: why_not(name, device) for name in QUANTIZATIONS}
+    return {name: why_not(name, device) for name in backend("hf").quantizations}
 
 
 def _n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _packages() -> list[str]:
+    """Return the distributions of all backends, each once."""
+    of_backends = [package for name in BACKENDS for package in backend(name).packages]
+    return list(dict.fromkeys((*COMMON_PACKAGES, *of_backends)))
 
 
 def _version(package: str) -> str | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from evalcore.errors import ModelError
 from evalcore.protocols import (
     Completion,
     Finished,
@@ -19,8 +20,9 @@ from evalcore.protocols import (
     RollingRequest,
 )
 from evalcore.records import Efficiency, ModelSpec
+from runners.backends import Backend
 
-__all__ = ["FakeResident", "FakeRunner"]
+__all__ = ["BACKEND", "FakeResident", "FakeRunner"]
 
 RequestT = TypeVar("RequestT", bound=Request)
 
@@ -178,3 +180,12 @@ def _words(text: str) -> list[str]:
 
 def _last_turn(prompt: Prompt) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1].content
+
+
+def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
+    for key in settings:
+        raise ModelError(f"a fake model takes no settings; got {key!r}")
+    return ModelSpec(name="", backend="fake", weights=where)
+
+
+BACKEND = Backend(kind="a fake model", read=_read, open=lambda _spec, _options: FakeResident())

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
-from typing import Protocol
 
 from evalcore.protocols import Runner
 from evalcore.records import ModelSpec
-from runners.endpoint.address import api_key, endpoint_of
+from runners.backends import Resident, backend
 from runners.options import RunnerOptions
 from runners.resolving import resolve
 
 __all__ = ["open_runners", "open_together"]
-
-
-class Resident(Protocol):
-    """A base in memory that serves any variant of itself."""
-
-    def runner(self, spec: ModelSpec) -> Runner:
-        """Return a runner of one of its variants."""
-
-    def close(self) -> None:
-        """Give back the memory."""
 
 
 def open_runners(
@@ -82,7 +70,7 @@ def open_together(
     with ExitStack() as opened:
         groups = []
         for key, variants in _by_base(specs).items():
-            resident = opened.enter_context(closing(_load(key, options or RunnerOptions())))
+            resident = opened.enter_context(closing(_opened(key, options or RunnerOptions())))
             runners = (opened.enter_context(closing(resident.runner(spec))) for spec in variants)
             groups.append(tuple(runners))
         yield tuple(groups)
@@ -91,9 +79,9 @@ def open_together(
 def _by_base(specs: Sequence[ModelSpec]) -> dict[ModelSpec, list[ModelSpec]]:
     groups: dict[ModelSpec, list[ModelSpec]] = {}
     for spec in map(resolve, specs):
-        if spec.backend == "openai":
-            api_key(endpoint_of(spec))  # a missing key is found before the first model is loaded
-        groups.setdefault(_resident_key(spec), []).append(spec)
+        kind = backend(spec.backend)
+        kind.prepare(spec)
+        groups.setdefault(kind.shared(spec), []).append(spec)
     return groups
 
 
@@ -101,26 +89,11 @@ def _runners(
     groups: dict[ModelSpec, list[ModelSpec]], options: RunnerOptions
 ) -> Generator[Runner, None, None]:
     for key, variants in groups.items():
-        with closing(_load(key, options)) as resident:
+        with closing(_opened(key, options)) as resident:
             for spec in variants:
                 with closing(resident.runner(spec)) as runner:
                     yield runner
 
 
-def _resident_key(spec: ModelSpec) -> ModelSpec:
-    """Return what has to be in memory; a chat template is applied to text, not to the base."""
-    return replace(spec.base, chat_template=None)
-
-
-def _load(spec: ModelSpec, options: RunnerOptions) -> Resident:
-    if spec.backend == "fake":
-        from runners.fake import FakeResident
-
-        return FakeResident()
-    if spec.backend == "openai":
-        from runners.endpoint.runner import EndpointResident
-
-        return EndpointResident(options.budget)
-    from runners.hf.resident import HfResident
-
-    return HfResident(spec, options)
+def _opened(shared: ModelSpec, options: RunnerOptions) -> Resident:
+    return backend(shared.backend).open(shared, options)

@@ -11,37 +11,16 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from evalcore.errors import ModelError
 from evalcore.records import Adapter, ModelSpec
-from runners.catalogue import catalogue_adapter, catalogue_spec
-from runners.chat_templates import CHAT_TEMPLATES
-from runners.endpoint.address import endpoint_spec
+from runners.backends import BACKENDS, backend
+from runners.catalogue import catalogue_adapter
+from runners.settings import SHORT_DTYPES, check_settings
 
-__all__ = ["DTYPES", "QUANTIZATIONS", "check_settings", "default_name", "parse_model"]
-
-DTYPES: Final[Mapping[str, str]] = {
-    "float32": "float32",
-    "fp32": "float32",
-    "bfloat16": "bfloat16",
-    "bf16": "bfloat16",
-    "float16": "float16",
-    "fp16": "float16",
-}
-"""What may be asked for, and its canonical name."""
-
-QUANTIZATIONS: Final = ("int8", "nf4")
-
-_BACKENDS = ("hf", "zoo", "openai", "fake")
-_LATER_BACKENDS = ("gguf",)
-_SHORT_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+__all__ = ["default_name", "parse_model"]
 
 
 def parse_model(text: str) -> ModelSpec:
@@ -64,15 +43,10 @@ def parse_model(text: str) -> ModelSpec:
     ModelError
         If the string can't be read or names something unknown; says what is permitted.
     """
-    name, backend, rest = _split_backend(text)
+    name, kind, rest = _split_backend(text)
     base_text, *adapter_texts = rest.split("+lora:")
     where, settings = _split_settings(base_text, text)
-    if backend == "openai":
-        spec = endpoint_spec(where, settings)
-    else:
-        spec = _base_spec(backend, where, text)
-        for key, value in settings.items():
-            spec = _with_setting(spec, key, value)
+    spec = backend(kind).read(where, settings)
     spec = replace(
         spec, adapters=spec.adapters + tuple(_parse_adapter(part, text) for part in adapter_texts)
     )
@@ -92,68 +66,27 @@ def default_name(spec: ModelSpec) -> str:
         f"+{adapter.name.removeprefix(f'{base}-')}{_weight_suffix(adapter.weight)}"
         for adapter in spec.adapters
     )
-    dtype = _SHORT_DTYPES.get(spec.dtype, spec.dtype) if spec.dtype else None
+    dtype = SHORT_DTYPES.get(spec.dtype, spec.dtype) if spec.dtype else None
     settings = [spec.revision, spec.quantization, dtype, spec.chat_template]
     said = ", ".join(setting for setting in settings if setting)
     return f"{base}{stack} ({said})" if said else f"{base}{stack}"
 
 
-def check_settings(spec: ModelSpec) -> None:
-    """Refuse values outside the closed choices, and an adapter that is twice in the stack.
-
-    Raises
-    ------
-    ModelError
-        Naming the setting, its value and what is permitted.
-    """
-    _check_choice("dtype", spec.dtype, tuple(_SHORT_DTYPES))
-    _check_choice("quant", spec.quantization, QUANTIZATIONS)
-    _check_choice("template", spec.chat_template, tuple(CHAT_TEMPLATES))
-    if not _DEVICE.fullmatch(spec.device):
-        raise ModelError(f"device must be auto, cpu, mps, cuda or cuda:N; got {spec.device!r}")
-    if spec.backend in ("fake", "openai") and spec.adapters:
-        kind = "a fake model" if spec.backend == "fake" else "an endpoint"
-        raise ModelError(f"{kind} takes no adapters")
-    _check_weights(spec.adapters)
-
-
-def _check_weights(adapters: Sequence[Adapter]) -> None:
-    seen: set[str] = set()
-    for adapter in adapters:
-        if not math.isfinite(adapter.weight):
-            raise ModelError(
-                f"weight of adapter {adapter.name!r} must be a finite number; got {adapter.weight}"
-            )
-        identity = adapter.sha256 or os.path.abspath(adapter.path)
-        if identity in seen:
-            raise ModelError(
-                f"adapter {adapter.name!r} is in the stack twice; give it one weight instead"
-            )
-        seen.add(identity)
-
-
-def _check_choice(setting: str, value: str | None, permitted: Sequence[str]) -> None:
-    if value is not None and value not in permitted:
-        raise ModelError(f"{setting} must be one of {', '.join(permitted)}; got {value!r}")
-
-
 def _split_backend(text: str) -> tuple[str, str, str]:
     """Return display name, backend and what follows the colon."""
-    permitted = ", ".join(f"{backend}:" for backend in _BACKENDS)
+    permitted = [f"{name}:" for name in BACKENDS]
     name = ""
     described = text
-    if not text.startswith(tuple(f"{backend}:" for backend in _BACKENDS + _LATER_BACKENDS)):
+    if not text.startswith(tuple(permitted)):
         name, equals, described = text.partition("=")
         if not equals:
             described = text
         elif not name.strip():
             raise ModelError(f"the name before '=' is empty in model {text!r}")
-    backend, colon, rest = described.partition(":")
-    if backend in _LATER_BACKENDS and colon:
-        raise ModelError(f"backend {backend}: is not part of this version; use {permitted}")
-    if backend not in _BACKENDS or not colon:
-        raise ModelError(f"a model must be [NAME=] and one of {permitted}; got {text!r}")
-    return name.strip(), backend, rest
+    kind, colon, rest = described.partition(":")
+    if kind not in BACKENDS or not colon:
+        raise ModelError(f"a model must be [NAME=] and one of {', '.join(permitted)}; got {text!r}")
+    return name.strip(), kind, rest
 
 
 def _split_settings(base_text: str, text: str) -> tuple[str, dict[str, str]]:
@@ -167,37 +100,6 @@ def _split_settings(base_text: str, text: str) -> tuple[str, dict[str, str]]:
             raise ModelError(f"setting {key!r} is said twice in model {text!r}")
         settings[key] = value
     return where, settings
-
-
-def _base_spec(backend: str, where: str, text: str) -> ModelSpec:
-    if backend == "zoo":
-        return catalogue_spec(where)
-    revision = None
-    if backend == "hf" and "@" in where:
-        folder, _, tail = where.rpartition("@")
-        if folder and "/" not in tail:
-            where, revision = folder, tail
-            if not revision:
-                raise ModelError(f"the revision after '@' is empty in model {text!r}")
-    return ModelSpec(name="", backend=backend, weights=where, revision=revision)
-
-
-def _with_setting(spec: ModelSpec, key: str, value: str) -> ModelSpec:
-    if spec.backend == "fake":
-        raise ModelError(f"a fake model takes no settings; got {key!r}")
-    match key:
-        case "dtype":
-            if value not in DTYPES:
-                raise ModelError(f"dtype must be one of {', '.join(DTYPES)}; got {value!r}")
-            return replace(spec, dtype=DTYPES[value])
-        case "quant":
-            return replace(spec, quantization=value)
-        case "template":
-            return replace(spec, chat_template=value)
-        case "device":
-            return replace(spec, device=value)
-        case _:
-            raise ModelError(f"a model's settings are dtype, quant, template, device; got {key!r}")
 
 
 def _parse_adapter(part: str, text: str) -> Adapter:

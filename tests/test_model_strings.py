@@ -68,7 +68,6 @@ def test_path_with_an_equals_sign_is_not_taken_for_a_name():
         ("model", "one of hf:, zoo:, openai:, fake:; got 'model'"),
         ("=hf:x", "name before '=' is empty"),
         ("hf:", "nothing follows the backend's name"),
-        ("gguf:x.gguf", "gguf: is not part of this version"),
         ("zoo:huge", "zoo model must be one of tiny, "),
         ("zoo:tiny+lora:zoo:tiny", "zoo:tiny is no adapter; adapters are tiny-instruct"),
         ("hf:x?precision=8", "settings are dtype, quant, template, device; got 'precision'"),

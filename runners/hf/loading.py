@@ -17,7 +17,7 @@ from evalcore.records import ModelSpec
 from runners.checkpoints import WINDOW_NAMES, read_checkpoint
 from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.stack import LoraStack
-from runners.resolving import locate
+from runners.places import locate
 
 __all__ = ["Base", "load_base", "loading_arguments"]
 

@@ -1,0 +1,94 @@
+"""``hf:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&quant=nf4&template=alpaca&device=cuda:0]``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evalcore.errors import ModelError
+from evalcore.records import Adapter, ModelSpec
+from runners.adapters import check_fits, read_adapter
+from runners.backends import Backend
+from runners.checkpoints import Checkpoint, read_checkpoint
+from runners.places import at_home, locate
+from runners.settings import with_settings
+
+if TYPE_CHECKING:
+    from runners.hf.resident import HfResident
+    from runners.options import RunnerOptions
+
+__all__ = ["BACKEND"]
+
+
+def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
+    revision = None
+    folder, at, tail = where.rpartition("@")
+    if at and folder and "/" not in tail:
+        if not tail:
+            raise ModelError(f"the revision after '@' is empty in model 'hf:{where}'")
+        where, revision = folder, tail
+    spec = ModelSpec(name="", backend="hf", weights=where, revision=revision)
+    return with_settings(spec, settings)
+
+
+def _resolve(spec: ModelSpec) -> ModelSpec:
+    spec = at_home(spec)
+    folder = locate(spec.weights, revision=spec.revision)
+    is_local = os.path.isdir(spec.weights)
+    checkpoint = read_checkpoint(folder)
+    _check_quantization(spec, checkpoint)
+    return replace(
+        spec,
+        # The hub's cache names a folder by its commit: the run that follows loads what was hashed.
+        revision=None if is_local else folder.name,
+        sha256=checkpoint.sha256,
+        dtype=spec.dtype or ("bfloat16" if spec.quantization else checkpoint.dtype),
+        adapters=tuple(_resolve_adapter(adapter, checkpoint) for adapter in spec.adapters),
+    )
+
+
+def _window(spec: ModelSpec) -> int | None:
+    return read_checkpoint(locate(spec.weights, revision=spec.revision)).window
+
+
+def _open(spec: ModelSpec, options: RunnerOptions) -> HfResident:
+    from runners.hf.resident import HfResident
+
+    return HfResident(spec, options)
+
+
+def _resolve_adapter(adapter: Adapter, base: Checkpoint) -> Adapter:
+    folder = locate(adapter.path)
+    files = read_adapter(folder)
+    check_fits(files, base)
+    return replace(adapter, path=str(folder), sha256=files.sha256)
+
+
+def _check_quantization(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    if spec.quantization is None:
+        return
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"quant={spec.quantization} needs bitsandbytes, which is not installed; without it "
+            "dtype=bf16 works"
+        )
+    if "quantization_config" in checkpoint.config:
+        raise ModelError(
+            f"quant={spec.quantization} can't be applied to a checkpoint that is quantised already "
+            f"({checkpoint.folder}); leave quant out"
+        )
+
+
+BACKEND = Backend(
+    kind="a model of transformers",
+    read=_read,
+    resolve=_resolve,
+    window=_window,
+    open=_open,
+    quantizations=("int8", "nf4"),
+    takes_adapters=True,
+    packages=("transformers", "accelerate", "peft", "bitsandbytes", "safetensors", "tokenizers"),
+)

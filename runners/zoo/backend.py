@@ -1,0 +1,20 @@
+"""``zoo:NAME[?…]``: an entry of the catalogue, which is a model of another backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evalcore.records import ModelSpec
+from runners.catalogue import catalogue_spec
+from runners.hf.backend import BACKEND as HF
+from runners.settings import with_settings
+
+__all__ = ["BACKEND"]
+
+
+def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
+    return with_settings(catalogue_spec(where), settings)
+
+
+BACKEND = replace(HF, read=_read)
