@@ -15,7 +15,7 @@ def test_each_module_of_the_table_describes_a_backend(name: str):
 
 def test_unknown_backend_is_refused_with_the_known_ones():
     spec = ModelSpec(name="m", backend="imported", weights="m")
-    with pytest.raises(ModelError, match="backend must be one of hf, .*; got 'imported'"):
+    with pytest.raises(ModelError, match=r"backend must be one of hf, .*; got 'imported'"):
         resolve(spec)
 
 
