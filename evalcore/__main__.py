@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -60,15 +60,23 @@ GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {
 INTERRUPTED = 130
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+def _first_line(command: Callable[..., Any]) -> str:
+    """Return what the list of commands says of one, whole."""
+    return (command.__doc__ or "").partition("\n")[0]
+
+
+# Plain text reads well in a terminal, in a file and in the documents.
+_LOOK: Final = {"max_content_width": 100}
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=_LOOK)
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, short_help=_first_line(command))(command)
 for name, (command, below) in GROUPS.items():
-    group = typer.Typer(invoke_without_command=True)
+    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
     group.callback()(command)
     for sub_name, sub_command in below.items():
-        group.command(sub_name)(sub_command)
-    app.add_typer(group, name=name)
+        group.command(sub_name, short_help=_first_line(sub_command))(sub_command)
+    app.add_typer(group, name=name, short_help=_first_line(command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -77,8 +85,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -87,25 +96,36 @@ def options(
     ] = False,
 ) -> None:
     """Say whether a language model is as good as another one, and how sure that is."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:
     """Run the command line; exit code 0, 2 for bad input, 3 for incomplete, 130 interrupted."""
     try:
-        app()
+        code = app(prog_name="parity", standalone_mode=False)
     except ParityError as error:
         _fail(str(error), error.exit_code)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
-            _fail("interrupted; what was done is kept, the same command goes on", INTERRUPTED)
-        raise
+    except typer.TyperException as error:
+        _fail(_usage(error), ParityError.exit_code)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}", ParityError.exit_code)
+    if code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
+        _fail("interrupted; what was done is kept, the same command goes on", INTERRUPTED)
+    sys.exit(code)
 
 
-def _fail(message: str, code: int) -> None:
+def _usage(error: typer.TyperException) -> str:
+    """Say in one line what is wrong with the arguments, and where their help is."""
+    told = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "parity"
+    return f"{' '.join(told.split()).rstrip('.')}; see {where} --help"
+
+
+def _fail(message: str, code: int) -> NoReturn:
     print(f"parity: {message}", file=sys.stderr)
     sys.exit(code)
 

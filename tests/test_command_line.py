@@ -9,6 +9,7 @@ import pytest
 from evalcore import __version__
 from evalcore.__main__ import COMMANDS, INTERRUPTED
 from evalcore.errors import WorkspaceError
+from evalcore.launching import main as launch
 from evalcore.store import Store
 
 
@@ -188,3 +189,30 @@ def test_command_is_installed_and_offers_completion():
     environment |= {"COMP_CWORD": "1"}
     done = subprocess.run([script], capture_output=True, text=True, env=environment, check=False)
     assert "eval" in done.stdout
+
+
+def test_wrong_option_is_one_line_that_names_the_help(parity):
+    code, out, err = parity("eval", "--limit", "many", "-m", "fake:x", "-t", "tiny-choice")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("see parity eval --help\n")
+
+
+def test_no_command_shows_all_of_them_with_their_whole_first_lines(parity):
+    code, out, _ = parity()
+    assert code == 0
+    told = " ".join(out.split())
+    assert all(COMMANDS[name].__doc__.split("\n")[0] in told for name in COMMANDS)
+
+
+def test_ctrl_c_while_the_commands_are_loaded_ends_in_one_line(monkeypatch, capsys):
+    class Interrupting:
+        def find_spec(self, name: str, *_rest: object) -> None:
+            if name == "evalcore.__main__":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "evalcore.__main__")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        launch()
+    assert end.value.code == INTERRUPTED
+    assert capsys.readouterr().err.count("\n") == 1
