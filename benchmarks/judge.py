@@ -33,10 +33,12 @@ from pathlib import Path
 import openai
 
 from evalcore.__main__ import main as parity_main
-from evalcore.answering import ReadyJob, Work, respond
+from evalcore.answering import respond
+from evalcore.executors import LocalExecutor
 from evalcore.hashing import content_hash
 from evalcore.protocols import GenerateRequest
 from evalcore.records import Example, Message, ModelSpec, SamplingParams
+from evalcore.stages import ReadyJob, Work
 from evalcore.store import open_store
 from runners import open_runners, parse_model
 
@@ -89,7 +91,7 @@ def run(spec: ModelSpec, asked: list[ReadyJob], *, ideal_per_s: float) -> Throug
             [spec],
             [Work("judging", "judging", asked)],
             store,
-            open_runners=open_runners,
+            executor=LocalExecutor(open_runners),
             begin=lambda _label, _total: lambda _count, _cost: None,
             done=lambda _spec, _work: None,
         )
@@ -168,7 +170,7 @@ def memory(n_calls: int) -> list[tuple[int, float]]:
                 [spec],
                 [Work("judging", "judging", asked)],
                 store,
-                open_runners=open_runners,
+                executor=LocalExecutor(open_runners),
                 begin=lambda _label, _total: lambda _count, _cost: None,
                 done=lambda _spec, _work: None,
             )

@@ -64,6 +64,7 @@ def evaluate(
 ) -> None:
     """Evaluate models on automated tasks; started again, it does only what is missing."""
     from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
     from evalcore.tasks import load_task
@@ -76,7 +77,7 @@ def evaluate(
             specs,
             loaded,
             opened,
-            open_runners=opener,
+            executor=LocalExecutor(opener),
             begin=begin,
         )
     if as_json:
@@ -120,6 +121,7 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Answer a prompt set with each model, for judges and voters to compare."""
+    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.prompting import answer_prompts
     from evalcore.records import SamplingParams
@@ -144,7 +146,7 @@ def generate(
             opened,
             params=params,
             chat=chat,
-            open_runners=opener,
+            executor=LocalExecutor(opener),
             begin=begin,
         )
     if as_json:
@@ -166,6 +168,7 @@ def run(
 ) -> None:
     """Evaluate and generate as a YAML file says."""
     from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.prompting import answer_prompts
     from evalcore.runfile import read_run_file
@@ -178,14 +181,14 @@ def run(
     specs = resolved_models(run_file.model_strings())
     opener = runner_opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
-        runs = evaluate_tasks(specs, loaded, opened, open_runners=opener, begin=begin)
+        runs = evaluate_tasks(specs, loaded, opened, executor=LocalExecutor(opener), begin=begin)
         answers = answer_prompts(
             specs,
             examples,
             opened,
             params=run_file.params(fitting_length(specs)),
             chat=run_file.chat,
-            open_runners=opener,
+            executor=LocalExecutor(opener),
             begin=begin,
         )
     if as_json:
@@ -234,6 +237,7 @@ def demo(
     from rich.console import Console
 
     from evalcore.evaluate import evaluate as evaluate_tasks
+    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
     from evalcore.tasks import bundled_tasks, load_task
@@ -247,7 +251,9 @@ def demo(
     specs = resolved_models(DEMO_MODELS)
     with open_store(workspace, None) as opened:
         with progress_bars() as begin:
-            evaluate_tasks(specs, loaded, opened, open_runners=runner_opener(), begin=begin)
+            evaluate_tasks(
+                specs, loaded, opened, executor=LocalExecutor(runner_opener()), begin=begin
+            )
         board = standings(opened, models=[spec.name for spec in specs])
         report = write_report(board, opened, workspace / "report.html")
         synced = sync(

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from evalcore.answering import Begin, OpenRunners, ReadyJob, Work, respond
+from evalcore.answering import respond
 from evalcore.environment import code_version, environment
+from evalcore.executors import Executor
 from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, Loglikelihood, ScoredExample, Task
 from evalcore.records import EvalRun, ModelSpec, Score, utc_now
+from evalcore.stages import Begin, ReadyJob, Work
 from evalcore.store import Store
 
 __all__ = ["evaluate", "summarise", "task_work"]
@@ -31,7 +33,7 @@ def evaluate(
     tasks: Sequence[Task],
     store: Store,
     *,
-    open_runners: OpenRunners,
+    executor: Executor,
     begin: Begin,
 ) -> list[EvalRun]:
     """Run each model on each task and sum up, storing everything as it becomes ready.
@@ -42,8 +44,8 @@ def evaluate(
         Resolved variants, and tasks; duplicates are done once.
     store
         What is answered there already isn't asked again.
-    open_runners
-        Called with the variants that have something left to do.
+    executor
+        Runs the variants that have something left to do.
     begin
         Reports progress.
 
@@ -59,7 +61,7 @@ def evaluate(
     def sum_up(spec: ModelSpec, done: Work) -> None:
         runs[spec.fingerprint, done.key] = summarise(spec, by_hash[done.key], store)
 
-    respond(specs, list(work.values()), store, open_runners=open_runners, begin=begin, done=sum_up)
+    respond(specs, list(work.values()), store, executor=executor, begin=begin, done=sum_up)
     return [runs[spec.fingerprint, task_hash] for spec in specs for task_hash in work]
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from evalcore.answering import Advance, Begin
+from evalcore.stages import Advance, Begin
 
 __all__ = ["progress_bars"]
 

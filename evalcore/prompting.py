@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
-from evalcore.answering import Begin, Job, OpenRunners, ReadyJob, Work, respond
+from evalcore.answering import respond
 from evalcore.errors import InputError
+from evalcore.executors import Executor
 from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, GenerateRequest, Response
 from evalcore.records import Example, Generation, Message, ModelSpec, SamplingParams
+from evalcore.stages import Begin, Job, ReadyJob, Work
 from evalcore.store import Store
 
 __all__ = ["answer_prompts"]
@@ -23,7 +25,7 @@ def answer_prompts(
     *,
     params: SamplingParams,
     chat: bool,
-    open_runners: OpenRunners,
+    executor: Executor,
     begin: Begin,
 ) -> list[Generation]:
     """Let each model answer a prompt set.
@@ -41,7 +43,7 @@ def answer_prompts(
         How answers are decoded.
     chat
         Through the model's chat template; otherwise the last message is continued as plain text.
-    open_runners, begin
+    executor, begin
         As in :func:`~evalcore.answering.respond`.
 
     Returns
@@ -66,7 +68,7 @@ def answer_prompts(
         specs,
         [_turn(jobs, number=1)],
         store,
-        open_runners=open_runners,
+        executor=executor,
         begin=begin,
         done=lambda _spec, _work: None,
     )

@@ -14,7 +14,7 @@ import typer
 from evalcore.errors import InputError
 
 if TYPE_CHECKING:
-    from evalcore.answering import OpenRunners
+    from evalcore.executors import OpenRunners
     from evalcore.records import ModelSpec
 
 __all__ = [

@@ -476,6 +476,7 @@ class JudgingRoom:
 
     def judge(self, plan, *judges, prompt: str = "pairwise", **fields):
         """Do a job."""
+        from evalcore.executors import LocalExecutor
         from evalcore.judges.jobs import JudgingJob
         from evalcore.judges.judging import judge
         from evalcore.judges.prompt_files import load_protocol
@@ -484,7 +485,7 @@ class JudgingRoom:
         return judge(
             JudgingJob(**fields),
             self.store,
-            open_runners=self.open,
+            executor=LocalExecutor(self.open),
             begin=lambda _label, _total: lambda _count, _cost: None,
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from evalcore.evaluate import evaluate
+from evalcore.executors import LocalExecutor
 from evalcore.prompting import answer_prompts
 from evalcore.protocols import GenerateRequest, Loglikelihood, Runner
 from evalcore.records import ModelSpec, SamplingParams
@@ -86,7 +87,7 @@ def store(tmp_path: Path):
 
 
 def test_evaluate_scores_every_example(task, store):
-    (run,) = evaluate([SPEC], [task], store, open_runners=FakeHouse().open, begin=silent)
+    (run,) = evaluate([SPEC], [task], store, executor=LocalExecutor(FakeHouse().open), begin=silent)
     estimate = run.estimates["exact_match"]
     assert (estimate.value, estimate.n) == (pytest.approx(11 / 12), 12)
     assert run.estimates["exact_match/easy"].value == 0.5
@@ -94,9 +95,9 @@ def test_evaluate_scores_every_example(task, store):
 
 
 def test_evaluate_again_opens_no_model_and_gives_the_same(task, store):
-    first = evaluate([SPEC], [task], store, open_runners=FakeHouse().open, begin=silent)
+    first = evaluate([SPEC], [task], store, executor=LocalExecutor(FakeHouse().open), begin=silent)
     again = FakeHouse()
-    second = evaluate([SPEC], [task], store, open_runners=again.open, begin=silent)
+    second = evaluate([SPEC], [task], store, executor=LocalExecutor(again.open), begin=silent)
     assert not again.opened
     assert second[0].estimates == first[0].estimates
     assert len(store.runs()) == 1
@@ -104,10 +105,16 @@ def test_evaluate_again_opens_no_model_and_gives_the_same(task, store):
 
 def test_evaluate_after_interruption_does_only_what_is_missing(task, store):
     with pytest.raises(KeyboardInterrupt):
-        evaluate([SPEC], [task], store, open_runners=FakeHouse(BreakingRunner).open, begin=silent)
+        evaluate(
+            [SPEC],
+            [task],
+            store,
+            executor=LocalExecutor(FakeHouse(BreakingRunner).open),
+            begin=silent,
+        )
     assert not store.runs()
     house = FakeHouse()
-    (run,) = evaluate([SPEC], [task], store, open_runners=house.open, begin=silent)
+    (run,) = evaluate([SPEC], [task], store, executor=LocalExecutor(house.open), begin=silent)
     assert house.n_requests == 12 - 4
     assert run.estimates["exact_match"].n == 12
 
@@ -115,7 +122,7 @@ def test_evaluate_after_interruption_does_only_what_is_missing(task, store):
 def test_evaluate_runs_come_by_model_then_task(task, choices, store):
     house = FakeHouse()
     specs, tasks = [SPEC, OTHER], [task, choices]
-    runs = evaluate(specs, tasks, store, open_runners=house.open, begin=silent)
+    runs = evaluate(specs, tasks, store, executor=LocalExecutor(house.open), begin=silent)
     found = [(run.spec.name, run.task) for run in runs]
     assert found == [(s.name, t.name) for s in specs for t in tasks]
     assert len(house.opened) == 2
@@ -126,14 +133,14 @@ def test_same_request_of_two_tasks_is_asked_once(task, store, tmp_path: Path):
     (tmp_path / "again.yaml").write_text(text)
     house = FakeHouse()
     tasks = [task, load_task(str(tmp_path / "again.yaml"))]
-    runs = evaluate([SPEC], tasks, store, open_runners=house.open, begin=silent)
+    runs = evaluate([SPEC], tasks, store, executor=LocalExecutor(house.open), begin=silent)
     assert house.n_requests == 12
     assert [run.task for run in runs] == ["sums", "again"]
 
 
 def test_nan_is_unscored_counted_and_told(choices, store):
     house = FakeHouse(NanRunner)
-    (run,) = evaluate([SPEC], [choices], store, open_runners=house.open, begin=silent)
+    (run,) = evaluate([SPEC], [choices], store, executor=LocalExecutor(house.open), begin=silent)
     estimate = run.estimates["accuracy"]
     assert (estimate.n, estimate.n_unscored) == (0, 5)
     assert math.isnan(estimate.value)
@@ -142,7 +149,7 @@ def test_nan_is_unscored_counted_and_told(choices, store):
 
 def test_score_table_is_aligned_over_models(task, store):
     specs = [SPEC, OTHER]
-    evaluate(specs, [task], store, open_runners=FakeHouse().open, begin=silent)
+    evaluate(specs, [task], store, executor=LocalExecutor(FakeHouse().open), begin=silent)
     table = store.score_table(task.hash, "exact_match", [spec.fingerprint for spec in specs])
     assert table.values.shape == (2, 12)
     assert table.example_ids == tuple(example.id for example in task.examples)
@@ -150,7 +157,7 @@ def test_score_table_is_aligned_over_models(task, store):
 
 
 def test_stored_run_and_scores_equal_the_returned_ones(task, store):
-    (run,) = evaluate([SPEC], [task], store, open_runners=FakeHouse().open, begin=silent)
+    (run,) = evaluate([SPEC], [task], store, executor=LocalExecutor(FakeHouse().open), begin=silent)
     assert store.runs() == [run]
     scores = store.scores(SPEC.fingerprint, task.hash)
     assert [score.example_id for score in scores] == [example.id for example in task.examples]
@@ -162,7 +169,13 @@ def test_answer_prompts_keeps_order_and_asks_once(store, tmp_path: Path):
     for expected in (3, 0):
         house = FakeHouse()
         answers = answer_prompts(
-            [SPEC], examples, store, params=params, chat=True, open_runners=house.open, begin=silent
+            [SPEC],
+            examples,
+            store,
+            params=params,
+            chat=True,
+            executor=LocalExecutor(house.open),
+            begin=silent,
         )
         assert house.n_requests == expected
         assert [answer.text for answer in answers] == ["one", "two", "three"]
@@ -175,7 +188,13 @@ def test_later_turns_follow_the_models_own_answers(store, tmp_path: Path):
     for expected in (4, 0):
         house = FakeHouse()
         answers = answer_prompts(
-            [SPEC], examples, store, params=params, chat=True, open_runners=house.open, begin=silent
+            [SPEC],
+            examples,
+            store,
+            params=params,
+            chat=True,
+            executor=LocalExecutor(house.open),
+            begin=silent,
         )
         assert house.n_requests == expected
         assert [answer.text for answer in answers] == ["one", "two", "three", "alone"]
@@ -193,7 +212,7 @@ def test_conversation_begun_last_counts_where_there_are_several(store, tmp_path:
             store,
             params=SamplingParams(max_new_tokens=length),
             chat=True,
-            open_runners=FakeHouse().open,
+            executor=LocalExecutor(FakeHouse().open),
             begin=silent,
         )
     turns = store.conversations(SPEC.fingerprint, [examples[0].id])[examples[0].id]

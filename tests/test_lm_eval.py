@@ -214,6 +214,7 @@ def test_prompts_equal_the_harness_s_own(by_harness, load, name):
 
 def test_results_are_stored_like_any_other(load, llama, tmp_path):
     from evalcore.evaluate import evaluate
+    from evalcore.executors import LocalExecutor
     from evalcore.store import open_store
     from runners import open_runners, parse_model, resolve
 
@@ -224,7 +225,7 @@ def test_results_are_stored_like_any_other(load, llama, tmp_path):
             specs,
             tasks,
             store,
-            open_runners=open_runners,
+            executor=LocalExecutor(open_runners),
             begin=lambda _label, _n: lambda _done, _cost: None,
         )
         assert {run.run_id for run in store.runs()} == {run.run_id for run in runs}

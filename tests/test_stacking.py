@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evalcore.errors import InputError
+from evalcore.executors import LocalExecutor
 from evalcore.protocols import Completion, Finished
 from evalcore.records import Adapter, Efficiency, ModelSpec
 from evalcore.stacking.records import StackStudy
@@ -70,7 +71,7 @@ class Lab:
                 study,
                 self.tasks(*tasks),
                 store,
-                open_runners=self.open,
+                executor=LocalExecutor(self.open),
                 begin=lambda _label, _total: lambda _count, _cost: None,
             )
 

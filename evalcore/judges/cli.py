@@ -138,6 +138,7 @@ def judge(
             as_json=as_json,
         )
         return
+    from evalcore.executors import LocalExecutor
     from evalcore.judges.answers import stored_answers
     from evalcore.judges.jobs import JudgingJob, estimate
     from evalcore.judges.judging import judge as do_job
@@ -175,7 +176,7 @@ def judge(
             _print_estimates(estimate(job, opened, price=_price), as_json=as_json)
             return
         with progress_bars() as begin:
-            result = do_job(job, opened, open_runners=opener, begin=begin)
+            result = do_job(job, opened, executor=LocalExecutor(opener), begin=begin)
     if as_json:
         print_json({"result": result, "models": names})
     else:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evalcore.answering import PAID_BACKENDS, Work
 from evalcore.errors import InputError
+from evalcore.executors import PAID_BACKENDS
 from evalcore.hashing import content_hash
 from evalcore.judges.ledger import Estimated, Price, Sizes
 from evalcore.judges.planning import Call, Plan, Unit, calls_of, plan_units
@@ -15,6 +15,7 @@ from evalcore.judges.records import Disagreement, Judge, Protocol
 from evalcore.judges.rules import Rule
 from evalcore.protocols import Request
 from evalcore.records import Example
+from evalcore.stages import Work
 from evalcore.store import Store
 
 __all__ = ["UNITS_AT_ONCE", "JudgingJob", "calls_on", "estimate", "work_of"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evalcore.answering import Begin, OpenRunners, Work, respond
+from evalcore.answering import respond
 from evalcore.errors import IncompleteError
+from evalcore.executors import Executor
 from evalcore.judges.attacks import check_answers
 from evalcore.judges.jobs import UNITS_AT_ONCE, JudgingJob, work_of
 from evalcore.judges.jury import jury
@@ -17,14 +18,13 @@ from evalcore.judges.reading import Found, Said, read_joint, read_replies
 from evalcore.judges.records import Judge
 from evalcore.judges.summary import JudgeSummary, JudgingResult, pair_summaries
 from evalcore.records import EvalRun
+from evalcore.stages import Begin, Work
 from evalcore.store import Store
 
 __all__ = ["judge"]
 
 
-def judge(
-    job: JudgingJob, store: Store, *, open_runners: OpenRunners, begin: Begin
-) -> JudgingResult:
+def judge(job: JudgingJob, store: Store, *, executor: Executor, begin: Begin) -> JudgingResult:
     """Do a judging job.
 
     Each reply is stored the moment it returns, under the judge and a hash of all that it was asked;
@@ -37,7 +37,7 @@ def judge(
         What is judged.
     store
         Holds the answers, and takes what is found.
-    open_runners, begin
+    executor, begin
         As in :func:`~evalcore.answering.respond`.
 
     Returns
@@ -53,7 +53,7 @@ def judge(
         meter = Meter()
         work = work_of(job, found.judge, units)
         try:
-            _ask(found.judge, work, store, open_runners=open_runners, begin=meter.metered(begin))
+            _ask(found.judge, work, store, executor=executor, begin=meter.metered(begin))
         except IncompleteError as error:
             problems.append(str(error))
         found.n_asked, found.spent_usd = meter.n_asked, meter.cost_usd
@@ -64,15 +64,13 @@ def judge(
     return _result(job, everyone, together, problems, store=store)
 
 
-def _ask(
-    member: Judge, work: Work, store: Store, *, open_runners: OpenRunners, begin: Begin
-) -> None:
+def _ask(member: Judge, work: Work, store: Store, *, executor: Executor, begin: Begin) -> None:
     specs = [] if member.spec is None else [member.spec]
     respond(
         specs,
         [work],
         store,
-        open_runners=open_runners,
+        executor=executor,
         begin=begin,
         done=lambda _spec, _work: None,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from evalcore.answering import Advance, Begin
 from evalcore.judges.records import Judge
 from evalcore.protocols import Completion, GenerateRequest, LoglikelihoodRequest, Request, Response
+from evalcore.stages import Advance, Begin
 
 __all__ = ["Estimated", "Meter", "Price", "Sizes", "Tally"]
 

@@ -73,6 +73,7 @@ def stack(
     """Say what each adapter of a stack contributes, from its subsets on one resident base."""
     from dataclasses import replace
 
+    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.stacking.study import run_study
     from evalcore.stacking.words import summary
@@ -94,7 +95,7 @@ def stack(
     geometry = stack_geometry(study.stack.adapters, stack="whole stack")
     opener = runner_opener(batch_size, memory=memory, engine=engine)
     with open_store(workspace, store) as opened, progress_bars() as begin:
-        report = run_study(study, loaded, opened, open_runners=opener, begin=begin)
+        report = run_study(study, loaded, opened, executor=LocalExecutor(opener), begin=begin)
     report = replace(report, geometry=geometry)
     if output is not None:
         write_text(output, stack_page(report))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evalcore.answering import Begin, OpenRunners
 from evalcore.errors import InputError
 from evalcore.evaluate import evaluate
+from evalcore.executors import Executor
 from evalcore.protocols import Task
 from evalcore.records import Estimate, EvalRun, ModelSpec
 from evalcore.stacking.records import (
@@ -22,6 +22,7 @@ from evalcore.stacking.records import (
     VariantScores,
     WeightEffect,
 )
+from evalcore.stages import Begin
 from evalcore.stats.contributions import Worths, contrast, contributions
 from evalcore.stats.paired import holm, paired_difference
 from evalcore.stats.parity import Verdict, verdict_words
@@ -37,7 +38,7 @@ def run_study(
     tasks: Sequence[Task],
     store: Store,
     *,
-    open_runners: OpenRunners,
+    executor: Executor,
     begin: Begin,
 ) -> StackReport:
     """Evaluate what a study needs and tell what each adapter contributes.
@@ -51,7 +52,7 @@ def run_study(
         The stack and its design.
     tasks
         At least one; a task that is there twice counts once.
-    store, open_runners, begin
+    store, executor, begin
         As for :func:`~evalcore.evaluate.evaluate`.
 
     Raises
@@ -64,7 +65,7 @@ def run_study(
     wanted = [*variants.every, *([study.full] if study.full else [])]
     # A factor of 1 or 0 leads to a variant that is there already.
     specs = list({spec.fingerprint: spec for spec in wanted}.values())
-    runs = evaluate(specs, tasks, store, open_runners=open_runners, begin=begin)
+    runs = evaluate(specs, tasks, store, executor=executor, begin=begin)
     by_task: dict[str, dict[str, EvalRun]] = {}
     for run in runs:
         by_task.setdefault(run.task_hash, {})[run.spec.fingerprint] = run
