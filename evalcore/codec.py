@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from evalcore.records import Adapter, Efficiency, Estimate, EvalRun, Example, Message, ModelSpec
+from evalcore.records import (
+    Adapter,
+    Efficiency,
+    Estimate,
+    EvalRun,
+    Example,
+    Message,
+    ModelSpec,
+    Openness,
+)
 
 __all__ = ["estimate_from", "example_from", "jsonable", "run_from", "spec_from", "to_json"]
 
@@ -45,12 +54,14 @@ def estimate_from(fields: Mapping[str, Any]) -> Estimate:
 
 def spec_from(fields: Mapping[str, Any]) -> ModelSpec:
     """Rebuild a model spec."""
+    openness = fields.get("openness")
     return ModelSpec(
         **{
             **fields,
             "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
             "options": tuple((key, value) for key, value in fields["options"]),
             "access": tuple((key, value) for key, value in fields.get("access", ())),
+            "openness": None if openness is None else Openness(**openness),
         }
     )
 

@@ -24,6 +24,8 @@ __all__ = [
     "Generation",
     "Message",
     "ModelSpec",
+    "Openness",
+    "OpennessLevel",
     "RaterKind",
     "Role",
     "SamplingParams",
@@ -37,6 +39,7 @@ Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "error"]
 Winner = Literal["model_a", "model_b", "tie", "both_bad"]
 RaterKind = Literal["human", "judge", "rule", "simulated"]
+OpennessLevel = Literal["open", "partly", "closed"]
 
 
 def utc_now() -> str:
@@ -67,8 +70,36 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Openness:
+    """What of a model is there for everybody, after Liesenfeld et al. (2023) [1]_.
+
+    References
+    ----------
+    .. [1] Liesenfeld, Lopez & Dingemanse (2023), Opening up ChatGPT: tracking openness,
+       transparency, and accountability in instruction-tuned text generators, CUI '23.
+    """
+
+    weights: OpennessLevel
+    """``partly``: behind a form, as a difference to other weights, or for some uses only."""
+    data: OpennessLevel
+    """What it was trained on, its base's data included; ``partly``: described, or some of it."""
+    code: OpennessLevel
+    """What trained it; ``partly``: only what runs it, or some of it."""
+
+    @property
+    def is_full_stack(self) -> bool:
+        """Whether weights, data and code are all open."""
+        return {self.weights, self.data, self.code} == {"open"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A variant: base weights, quantisation, adapter stack and chat template."""
+    """A variant: base weights, quantisation, adapter stack and chat template.
+
+    ``licence``, ``openness``, ``training_cost_usd`` and ``n_parameters`` are what a leaderboard
+    filters by. They come from the catalogue (for hub ids that it lists, too) and from the weight
+    files, are None where nobody says, and are not part of the fingerprint.
+    """
 
     name: str
     """Name for people, unique within a run."""
@@ -97,12 +128,16 @@ class ModelSpec:
     fingerprint."""
     licence: str | None = None
     """SPDX identifier or the licence's name."""
+    openness: Openness | None = None
+    """Whether weights, data and code are there for everybody."""
     training_cost_usd: float | None = None
     """Published cost of making it from its base, in US dollars."""
+    n_parameters: int | None = None
+    """Weights of the base, adapters left out, however they are quantised."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash over everything that changes an output; names, device, licence and cost do not.
+        """Hash over everything that changes an output; names, device and licence do not.
 
         Files count by their content, not by their place: a model that was moved keeps its results.
         """
@@ -122,7 +157,15 @@ class ModelSpec:
     @property
     def base(self) -> ModelSpec:
         """The same model without adapters and with no name: what has to be resident to run it."""
-        return replace(self, name="", adapters=(), licence=None, training_cost_usd=None)
+        return replace(
+            self,
+            name="",
+            adapters=(),
+            licence=None,
+            openness=None,
+            training_cost_usd=None,
+            n_parameters=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ offsets. That is enough to find truncated files and shapes that don't fit.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -93,6 +94,13 @@ class Checkpoint:
             return said
         counts = Counter(header.dtype for header in self.tensors.values())
         return _DTYPES.get(counts.most_common(1)[0][0], "float32") if counts else "float32"
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Weights in the files; None where they are pickled or packed by quantisation."""
+        if not self.tensors or "quantization_config" in self.config:
+            return None
+        return sum(math.prod(header.shape) for header in self.tensors.values())
 
     @property
     def window(self) -> int | None:

@@ -2,34 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from evalcore.commandline import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from evalcore.records import Openness
     from runners.doctor import Diagnosis
+    from runners.listing import ListedModel
 
 __all__ = ["doctor", "models"]
 
 
-def models(as_json: JsonOption = False) -> None:
+def models(
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="Only this family, such as llama."),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="TEXT", help="Only licences with this in their name."),
+    ] = None,
+    openness: Annotated[
+        Literal["full", "weights", "data", "code"] | None,
+        typer.Option("--openness", help="Only those of which this is open; full: all three."),
+    ] = None,
+    fits: Annotated[
+        str | None,
+        typer.Option("--fits", metavar="SIZE", help="Only those that run in this, such as 8GiB."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the models that are known by name, for use as zoo:NAME."""
-    from runners.catalogue import catalogue
+    from evalcore.codec import jsonable
+    from runners.listing import listed_models
+    from runners.options import parse_bytes
 
-    entries = list(catalogue().values())
+    fits_bytes = None if fits is None else parse_bytes(fits)
+    found = listed_models(family=family, licence=licence, openness=openness, fits_bytes=fits_bytes)
     if as_json:
-        print_json(entries)
-        return
+        listed = [jsonable(model) for model in found]
+        print_json([{**model.pop("entry"), **model} for model in listed])
+    elif not found:
+        print("no model of the catalogue passes these filters")
+    else:
+        _print_models(found)
+
+
+def _print_models(found: Sequence[ListedModel]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("model", "made of", "licence", "description"):
-        table.add_column(column)
-    for entry in entries:
-        made_of = f"{entry.base} + adapter" if entry.base else "own weights"
-        table.add_row(f"zoo:{entry.name}", made_of, entry.licence, entry.description)
+    fits = ["fits as"] if found[0].fits_as else []
+    for column in ("model", "weights", *fits, "bf16", "Q4_K_M", "open", "cost", "licence"):
+        table.add_column(column, no_wrap=column != "licence", overflow="fold")
+    for model in found:
+        cost = model.entry.training_cost
+        table.add_row(
+            f"zoo:{model.entry.name}",
+            _short(model.n_parameters),
+            *([model.fits_as] if model.fits_as else []),
+            f"{model.memory_bytes['bf16'] / 2**30:.1f}",
+            f"{model.memory_bytes['Q4_K_M'] / 2**30:.1f}",
+            _marks(model.openness),
+            f"${cost.usd:g}" if cost else "",
+            model.licence or "?",
+        )
     Console().print(table)
+    print("bf16, Q4_K_M: GiB needed to run it in that form. cost: of making it, as published")
+    print("open: weights, data, code; ● open, ◐ partly, ○ closed")
+
+
+def _short(n_parameters: int) -> str:
+    unit, name = (1e9, "B") if n_parameters >= 1e9 else (1e6, "M")
+    return f"{n_parameters / unit:.3g} {name}"
+
+
+def _marks(openness: Openness) -> str:
+    signs = {"open": "●", "partly": "◐", "closed": "○"}
+    return "".join(signs[level] for level in (openness.weights, openness.data, openness.code))
 
 
 def doctor(as_json: JsonOption = False) -> None:

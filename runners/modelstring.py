@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from evalcore.errors import ModelError
 from evalcore.records import Adapter, ModelSpec
 from runners.backends import BACKENDS, backend
-from runners.catalogue import catalogue_adapter
+from runners.catalogue import catalogue, catalogue_adapter, stands_on, with_facts
 from runners.settings import SHORT_DTYPES, check_settings
 
 __all__ = ["default_name", "parse_model"]
@@ -51,9 +52,8 @@ def parse_model(text: str) -> ModelSpec:
         spec, adapters=spec.adapters + tuple(_parse_adapter(part, text) for part in adapter_texts)
     )
     check_settings(spec)
-    # What the catalogue settles goes without saying.
-    named = spec if "dtype" in settings else replace(spec, dtype=None)
-    return replace(spec, name=name or default_name(named))
+    named = _as_said(spec, where, settings) if kind == "zoo" else spec
+    return with_facts(replace(spec, name=name or default_name(named)))
 
 
 def default_name(spec: ModelSpec) -> str:
@@ -87,6 +87,17 @@ def _split_backend(text: str) -> tuple[str, str, str]:
     if kind not in BACKENDS or not colon:
         raise ModelError(f"a model must be [NAME=] and one of {', '.join(permitted)}; got {text!r}")
     return name.strip(), kind, rest
+
+
+def _as_said(spec: ModelSpec, name: str, settings: Mapping[str, str]) -> ModelSpec:
+    """Leave out what the catalogue settles, which goes without saying."""
+    return replace(
+        spec,
+        weights=stands_on(catalogue()[name])[-1].name,
+        revision=None,
+        dtype=spec.dtype if "dtype" in settings else None,
+        chat_template=spec.chat_template if "template" in settings else None,
+    )
 
 
 def _split_settings(base_text: str, text: str) -> tuple[str, dict[str, str]]:

@@ -45,7 +45,39 @@ EXPECTED = {
         "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
         "<|im_start|>assistant\n",
     ),
+    "dolly": (
+        "Below is an instruction that describes a task. Write a response that appropriately "
+        "completes the request.\n\n### Instruction:\nWhy?\n\n### Response:\n",
+        "Be brief.\n\n### Instruction:\nHi\n\n### Response:\nHello\n\n### End\n\n### Instruction:\n"
+        "Why?\n\n### Response:\n",
+    ),
+    "stablelm": (
+        "<|SYSTEM|># StableLM Tuned (Alpha version)\n- StableLM is a helpful and harmless "
+        "open-source AI language model developed by StabilityAI.\n- StableLM is excited to be able "
+        "to help the user, but will refuse to do anything that could be considered harmful to the "
+        "user.\n- StableLM is more than just an information source, StableLM is also able to write "
+        "poetry, short stories, and make jokes.\n- StableLM will refuse to participate in anything "
+        "that could harm a human.\n<|USER|>Why?<|ASSISTANT|>",
+        "<|SYSTEM|>Be brief.<|USER|>Hi<|ASSISTANT|>Hello<|USER|>Why?<|ASSISTANT|>",
+    ),
+    "stablevicuna": (
+        "### Human: Why?\n### Assistant:",
+        "Be brief.\n### Human: Hi\n### Assistant: Hello\n### Human: Why?\n### Assistant:",
+    ),
+    "gpt4all": (
+        "### Instruction: \nThe prompt below is a question to answer, a task to complete, or a "
+        "conversation to respond to; decide which and write an appropriate response.\n"
+        "### Prompt: \nWhy?\n### Response:",
+        "Be brief.\n### Instruction: \nThe prompt below is a question to answer, a task to "
+        "complete, or a conversation to respond to; decide which and write an appropriate "
+        "response.\n### Prompt: \nHi\n### Response: Hello\nWhy?\n### Response:",
+    ),
+    "llama-2": (
+        "[INST] Why? [/INST]",
+        "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] Why? [/INST]",
+    ),
 }
+"""What each form makes of a question and of a conversation; sources in CHAT_TEMPLATES."""
 
 
 def render(tokenizer, name, messages):

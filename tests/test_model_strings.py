@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalcore.errors import InputError, ModelError
 from runners import RunnerOptions, parse_model, resolve
-from runners.catalogue import CATALOGUE_FILE, catalogue
 from runners.modelstring import default_name
 from runners.resolving import window
 
@@ -97,19 +95,6 @@ def test_any_text_is_read_or_refused(text: str):
     for string in (text, f"hf:{text}", f"hf:x?{text}", f"hf:x+lora:{text}"):
         with suppress(ModelError):
             assert parse_model(string).name
-
-
-def test_catalogue_lists_each_entry_with_weights_or_a_base():
-    assert set(catalogue()) == set(yaml.safe_load(CATALOGUE_FILE.read_text()))
-    for entry in catalogue().values():
-        assert bool(entry.weights) != bool(entry.base and entry.adapter)
-
-
-@pytest.mark.parametrize("name", catalogue())
-def test_bundled_models_are_whole_and_their_adapters_fit(name: str):
-    spec = resolve(parse_model(f"zoo:{name}"))
-    assert spec.sha256
-    assert all(adapter.sha256 for adapter in spec.adapters)
 
 
 def test_resolved_spec_names_exact_bytes(llama):

@@ -47,6 +47,7 @@ def _resolve(spec: ModelSpec) -> ModelSpec:
         sha256=checkpoint.sha256,
         dtype=spec.dtype or ("bfloat16" if spec.quantization else checkpoint.dtype),
         adapters=tuple(_resolve_adapter(adapter, checkpoint) for adapter in spec.adapters),
+        n_parameters=checkpoint.n_parameters or spec.n_parameters,
     )
 
 
