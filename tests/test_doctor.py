@@ -9,7 +9,12 @@ def test_doctor_tries_each_quantisation_on_the_processor(capsys: pytest.CaptureF
     cli.doctor(as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["devices"][0]["name"] == "cpu"
-    assert set(found["devices"][0]["quantizations"]) == {"int8", "nf4"}
+    assert set(found["devices"][0]["quantizations"]) == {
+        "int8",
+        "nf4",
+        "nf4-single",
+        "torchao-int8",
+    }
     assert found["packages"]["torch"]
     assert found["n_cores"] >= 1
 

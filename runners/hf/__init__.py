@@ -11,5 +11,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # bitsandbytes notes on import that an optional package is missing, and each int8 layer, on each
 # call, that it computes in float16, which is how LLM.int8 works.
-for _name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions"):
+# torchao, which transformers and peft import wherever it is installed, notes on import which of its
+# libraries for GPUs do not load here.
+for _name in (
+    "bitsandbytes.backends.cpu.ops",
+    "bitsandbytes.autograd._functions",
+    "torch.utils._pytree",
+    "torchao",
+):
     logging.getLogger(_name).setLevel(logging.ERROR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from runners.adapters import check_fits, read_adapter
 from runners.backends import Backend
 from runners.checkpoints import Checkpoint, read_checkpoint
 from runners.places import at_home, locate
+from runners.quantizations import QUANTIZATIONS, check_installed, check_loadable
 from runners.settings import with_settings
 
 if TYPE_CHECKING:
@@ -69,13 +69,10 @@ def _resolve_adapter(adapter: Adapter, base: Checkpoint) -> Adapter:
 
 
 def _check_quantization(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    check_loadable(checkpoint.config, checkpoint.folder)
     if spec.quantization is None:
         return
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(
-            f"quant={spec.quantization} needs bitsandbytes, which is not installed; without it "
-            "dtype=bf16 works"
-        )
+    check_installed(spec.quantization)
     if "quantization_config" in checkpoint.config:
         raise ModelError(
             f"quant={spec.quantization} can't be applied to a checkpoint that is quantised already "
@@ -89,7 +86,15 @@ BACKEND = Backend(
     resolve=_resolve,
     window=_window,
     open=_open,
-    quantizations=("int8", "nf4"),
+    quantizations=tuple(QUANTIZATIONS),
     takes_adapters=True,
-    packages=("transformers", "accelerate", "peft", "bitsandbytes", "safetensors", "tokenizers"),
+    packages=(
+        "transformers",
+        "accelerate",
+        "peft",
+        "bitsandbytes",
+        "torchao",
+        "safetensors",
+        "tokenizers",
+    ),
 )

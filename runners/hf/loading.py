@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
 from runners.checkpoints import WINDOW_NAMES, read_checkpoint
+from runners.hf.four_bit import guard_layers
 from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.stack import LoraStack
 from runners.places import locate
@@ -61,8 +62,9 @@ def load_base(spec: ModelSpec) -> Base:
             raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
     _check_complete(info, folder)
     model.eval()
-    if spec.quantization is not None:
+    if getattr(model, "is_loaded_in_4bit", False):  # also a checkpoint that comes in 4 bits
         settle_layers(model)
+        guard_layers(model)
     end_tokens = _end_tokens(model.generation_config)
     # The checkpoint's decoding defaults (a temperature, a repetition penalty) are not ours.
     model.generation_config = GenerationConfig()

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from evalcore.errors import ModelError
 from evalcore.records import Adapter
 from runners.adapters import read_adapter
+from runners.hf.four_bit import guard_merging
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -87,6 +88,8 @@ class LoraStack:
                     f"adapter {adapter.name!r} does not fit the base: "
                     f"{' '.join(str(error).split())} ({files.weight_file})"
                 ) from None
+        for _, layer in self._layers():
+            guard_merging(layer)
         self._scalings[name] = {
             module_name: layer.scaling[name]
             for module_name, layer in self._layers()
