@@ -10,6 +10,7 @@ from typing import Any
 
 from evalcore.records import (
     Adapter,
+    Combination,
     Efficiency,
     Estimate,
     EvalRun,
@@ -55,10 +56,12 @@ def estimate_from(fields: Mapping[str, Any]) -> Estimate:
 def spec_from(fields: Mapping[str, Any]) -> ModelSpec:
     """Rebuild a model spec."""
     openness = fields.get("openness")
+    combination = fields.get("combination")
     return ModelSpec(
         **{
             **fields,
             "adapters": tuple(Adapter(**adapter) for adapter in fields["adapters"]),
+            "combination": Combination(**combination) if combination else None,
             "options": tuple((key, value) for key, value in fields["options"]),
             "access": tuple((key, value) for key, value in fields.get("access", ())),
             "openness": None if openness is None else Openness(**openness),

@@ -7,7 +7,7 @@ runs and standings are derived from them and can be computed again at any time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from evalcore.hashing import content_hash
 
 __all__ = [
     "Adapter",
+    "Combination",
     "Comparison",
     "Efficiency",
     "Estimate",
@@ -93,6 +94,28 @@ class Openness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """Another way to put adapters together than their exact sum; the result is another model."""
+
+    method: str
+    """Such as ``ties``, by peft's names."""
+    density: float | None = None
+    """Share of the values that is kept, in (0, 1], where the method drops some."""
+    rank: int | None = None
+    """Rank of the result, where the method chooses one; None means the adapters' highest."""
+    seed: int | None = None
+    """Of what is dropped at random, where the method does that."""
+
+    @property
+    def words(self) -> str:
+        """The method with what it was given, such as ``dare_ties 0.5, seed 1``."""
+        density = "" if self.density is None else f" {self.density:g}"
+        rank = "" if self.rank is None else f", rank {self.rank}"
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.method}{density}{rank}{seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A variant: base weights, quantisation, adapter stack and chat template.
 
@@ -115,6 +138,8 @@ class ModelSpec:
     """Such as ``int8`` or ``nf4``; None means not quantised."""
     adapters: tuple[Adapter, ...] = ()
     """The stack, in the order of application."""
+    combination: Combination | None = None
+    """How the adapters are put together; None means as their exact sum."""
     dtype: str | None = None
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str = "auto"
@@ -142,30 +167,34 @@ class ModelSpec:
         Files count by their content, not by their place: a model that was moved keeps its results.
         """
         where = self.sha256 or [self.weights, self.revision]
-        return content_hash(
-            {
-                "backend": self.backend,
-                "weights": where,
-                "quantization": self.quantization,
-                "adapters": [[a.sha256 or a.path, float(a.weight)] for a in self.adapters],
-                "dtype": self.dtype,
-                "chat_template": self.chat_template,
-                "options": self.options,
-            }
-        )
+        content: dict[str, Any] = {
+            "backend": self.backend,
+            "weights": where,
+            "quantization": self.quantization,
+            "adapters": [[a.sha256 or a.path, float(a.weight)] for a in self.adapters],
+            "dtype": self.dtype,
+            "chat_template": self.chat_template,
+            "options": self.options,
+        }
+        if self.combination is not None:  # exact sums keep the hashes that they always had
+            content["combination"] = asdict(self.combination)
+        return content_hash(content)
 
     @property
     def base(self) -> ModelSpec:
         """The same model without adapters and with no name: what has to be resident to run it."""
         return replace(
-            self,
+            self.with_adapters(()),
             name="",
-            adapters=(),
             licence=None,
             openness=None,
             training_cost_usd=None,
             n_parameters=None,
         )
+
+    def with_adapters(self, adapters: tuple[Adapter, ...]) -> ModelSpec:
+        """Return the same model with another stack; without one there is nothing to combine."""
+        return replace(self, adapters=adapters, combination=self.combination if adapters else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

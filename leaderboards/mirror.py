@@ -156,6 +156,7 @@ def model_params(spec: ModelSpec) -> dict[str, str]:
         "dtype": spec.dtype,
         "chat_template": spec.chat_template,
         "adapters": " + ".join(f"{item.weight:g} × {item.name}" for item in spec.adapters),
+        "combination": spec.combination.words if spec.combination else None,
         "licence": spec.licence,
         **dict(spec.options),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
-from evalcore.records import ModelSpec
+from evalcore.records import Combination, ModelSpec
 
 __all__ = ["model_string", "slug"]
 
@@ -28,6 +28,7 @@ def model_string(spec: ModelSpec) -> str:
         "dtype": spec.dtype,
         "quant": spec.quantization,
         "template": spec.chat_template,
+        **_combined(spec.combination),
         **dict(spec.options),
     }
     said = urlencode({key: value for key, value in settings.items() if value is not None}, safe="/")
@@ -42,6 +43,17 @@ def model_string(spec: ModelSpec) -> str:
             ),
         ]
     )
+
+
+def _combined(combination: Combination | None) -> dict[str, object]:
+    if combination is None:
+        return {}
+    return {
+        "combine": combination.method,
+        "density": combination.density,
+        "rank": combination.rank,
+        "seed": combination.seed,
+    }
 
 
 def slug(name: str) -> str:

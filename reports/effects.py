@@ -62,7 +62,7 @@ def reference_of(
     if kind == "adapters":
         if not variant.model.adapters:
             return None
-        plain = replace(variant.model, adapters=())
+        plain = variant.model.with_adapters(())
         return next((item for item in standings if _same(item.model, plain)), None)
     for dtype in _PLAIN_PRECISION:
         plain = replace(variant.model, quantization=None, dtype=dtype)

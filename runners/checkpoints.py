@@ -22,6 +22,7 @@ __all__ = [
     "WINDOW_NAMES",
     "Checkpoint",
     "files_hash",
+    "folder_template",
     "read_checkpoint",
     "read_json",
     "read_tensor_headers",
@@ -143,6 +144,16 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} must hold a JSON object ({path})")
     return content
+
+
+def folder_template(folder: Path) -> str | None:
+    """Return the chat template that a folder of a model or adapter brings along, or None."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text("utf-8")
+    if not (folder / "tokenizer_config.json").is_file():
+        return None
+    template = read_json(folder / "tokenizer_config.json", what="folder").get("chat_template")
+    return template if isinstance(template, str) else None
 
 
 def read_tensor_headers(path: Path) -> dict[str, TensorHeader]:

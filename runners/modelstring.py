@@ -2,16 +2,19 @@
 
 ::
 
-    [NAME=]hf:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&quant=nf4&template=alpaca&device=cuda:0]
+    [NAME=]hf:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&quant=nf4&template=alpaca&device=cuda:0
+                                     &combine=ties&density=0.5&rank=8&seed=0]
     [NAME=]zoo:NAME[?…]
     [NAME=]openai:MODEL@URL[?key_env=VARIABLE&rpm=3000&tpm=…&concurrency=64&…]
     [NAME=]fake:NAME
     …+lora:FOLDER_OR_HUB_ID[*WEIGHT]  or  …+lora:zoo:NAME[*WEIGHT], as often as wanted
+    …+adapter:FOLDER_OR_HUB_ID        the same, for adapters that are no LoRA
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -22,6 +25,8 @@ from runners.catalogue import catalogue, catalogue_adapter, stands_on, with_fact
 from runners.settings import SHORT_DTYPES, check_settings
 
 __all__ = ["default_name", "parse_model"]
+
+_MARK = re.compile(r"\+(?:lora|adapter):")
 
 
 def parse_model(text: str) -> ModelSpec:
@@ -45,7 +50,7 @@ def parse_model(text: str) -> ModelSpec:
         If the string can't be read or names something unknown; says what is permitted.
     """
     name, kind, rest = _split_backend(text)
-    base_text, *adapter_texts = rest.split("+lora:")
+    base_text, *adapter_texts = _MARK.split(rest)
     where, settings = _split_settings(base_text, text)
     spec = backend(kind).read(where, settings)
     spec = replace(
@@ -67,7 +72,8 @@ def default_name(spec: ModelSpec) -> str:
         for adapter in spec.adapters
     )
     dtype = SHORT_DTYPES.get(spec.dtype, spec.dtype) if spec.dtype else None
-    settings = [spec.revision, spec.quantization, dtype, spec.chat_template]
+    combined = spec.combination.words if spec.combination else None
+    settings = [spec.revision, spec.quantization, dtype, combined, spec.chat_template]
     said = ", ".join(setting for setting in settings if setting)
     return f"{base}{stack} ({said})" if said else f"{base}{stack}"
 

@@ -65,8 +65,8 @@ def parse_stack(
 def _namer(base: ModelSpec) -> Callable[[tuple[Adapter, ...]], str]:
     for said in (base, replace(base, dtype=None)):
         if default_name(said) == base.name:
-            return lambda adapters: default_name(replace(said, adapters=adapters))
+            return lambda adapters: default_name(said.with_adapters(adapters))
     bare = ModelSpec(name="", backend=base.backend, weights=base.weights)
     return lambda adapters: (
-        base.name + default_name(replace(bare, adapters=adapters)).removeprefix(default_name(bare))
+        base.name + default_name(bare.with_adapters(adapters)).removeprefix(default_name(bare))
     )

@@ -204,6 +204,12 @@ def tiny_model(request: pytest.FixtureRequest, tiny_models: dict[str, TinyModel]
 
 
 @pytest.fixture(scope="session")
+def new_adapter() -> Callable[..., Path]:
+    """Write a LoRA adapter beside a base: its folder, modules, rank and scaling."""
+    return make_adapter
+
+
+@pytest.fixture(scope="session")
 def llama(tiny_models: dict[str, TinyModel]) -> TinyModel:
     return tiny_models["llama"]
 

@@ -38,7 +38,7 @@ def test_spec_becomes_arguments_of_transformers(query, placement, bits):
     arguments = loading_arguments(parse_model(f"hf:x{query or '?'}&dtype=bf16".replace("?&", "?")))
     assert arguments["device_map"] == placement
     assert arguments["dtype"] is torch.bfloat16
-    config = arguments["quantization_config"]
+    config = arguments.get("quantization_config")
     assert (config is None) == (bits is None)
     if bits == 4:
         assert config.bnb_4bit_quant_type == "nf4"

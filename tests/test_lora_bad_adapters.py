@@ -69,7 +69,7 @@ def test_adapter_with_half_a_pair_is_refused(llama, adapter):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"peft_type": "IA3"}, "peft_type must be LORA; got 'IA3'"),
+        ({"peft_type": "LOHA"}, "peft_type must be one of LORA, ADAPTION_PROMPT"),
         ({"use_dora": True}, "DoRA rescales the base's weights (use_dora in"),
         ({"lora_bias": True}, "it adds a bias"),
         ({"bias": "all"}, "it changes the base's biases (bias='all' in"),

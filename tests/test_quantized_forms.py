@@ -94,7 +94,7 @@ def test_checkpoint_that_comes_in_4_bits_is_guarded_too(four_bit, wide_llama, tm
 
 def test_adapter_is_never_merged_into_a_4_bit_layer(llama, run_model):
     runner = run_model(f"hf:{llama.folder}?quant=nf4+lora:{llama.adapters['first']}")
-    (_, layer), *_ = runner._base.stack._layers()
+    (_, layer), *_ = runner._base.adapters.stack._layers()
     with pytest.raises(ModelError, match="can't be merged into a 4-bit layer"):
         layer.merge()
 

@@ -139,6 +139,6 @@ def test_scaling_is_the_one_that_the_running_stack_uses(tiny_models, run_model):
     model = tiny_models["llama"]
     runner = run_model(f"hf:{model.folder}+lora:{model.adapters['second']}")
     config = json.loads((model.adapters["second"] / "adapter_config.json").read_text())
-    (scaling, *_) = runner._base.stack._scalings.values()
+    (scaling, *_) = runner._base.adapters.stack._scalings.values()
     for module, value in scaling.items():
         assert _scaling(config, module, rank=config["r"]) == pytest.approx(value)

@@ -118,7 +118,7 @@ class _Variants:
             for mask in design.coalitions
         ]
         coalitions = tuple(
-            replace(study.stack, name=study.name(some), adapters=some) for some in members
+            replace(study.stack.with_adapters(some), name=study.name(some)) for some in members
         )
         weighted = {}
         for place, adapter in enumerate(adapters):
@@ -130,7 +130,7 @@ class _Variants:
                 else:
                     changed = replace(adapter, weight=factor * adapter.weight)
                     some = (*adapters[:place], changed, *adapters[place + 1 :])
-                    spec = replace(study.stack, name=study.name(some), adapters=some)
+                    spec = replace(study.stack.with_adapters(some), name=study.name(some))
                 weighted[place, factor] = spec
         return cls(coalitions=coalitions, weighted=weighted)
 

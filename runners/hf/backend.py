@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from evalcore.errors import ModelError
 from evalcore.records import Adapter, ModelSpec
-from runners.adapters import check_fits, read_adapter
+from runners.adapter_kinds import check_kinds, open_adapter
+from runners.adapters import check_fits
 from runners.backends import Backend
 from runners.checkpoints import Checkpoint, read_checkpoint
+from runners.combinations import COMBINE_SETTINGS, check_combination, with_combination
 from runners.places import at_home, locate
 from runners.quantizations import QUANTIZATIONS, check_installed, check_loadable
 from runners.settings import with_settings
+from runners.stack_checks import check_companions
 
 if TYPE_CHECKING:
     from runners.hf.resident import HfResident
     from runners.options import RunnerOptions
 
-__all__ = ["BACKEND"]
+__all__ = ["BACKEND", "read_settings"]
 
 
 def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
@@ -31,7 +34,13 @@ def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
             raise ModelError(f"the revision after '@' is empty in model 'hf:{where}'")
         where, revision = folder, tail
     spec = ModelSpec(name="", backend="hf", weights=where, revision=revision)
-    return with_settings(spec, settings)
+    return read_settings(spec, settings)
+
+
+def read_settings(spec: ModelSpec, settings: Mapping[str, str]) -> ModelSpec:
+    """Put the settings of a model string into a spec; ModelError for one that is unknown."""
+    spec = with_settings(spec, settings, own=COMBINE_SETTINGS)
+    return with_combination(spec, settings)
 
 
 def _resolve(spec: ModelSpec) -> ModelSpec:
@@ -40,13 +49,14 @@ def _resolve(spec: ModelSpec) -> ModelSpec:
     is_local = os.path.isdir(spec.weights)
     checkpoint = read_checkpoint(folder)
     _check_quantization(spec, checkpoint)
+    check_combination(spec)
     return replace(
         spec,
         # The hub's cache names a folder by its commit: the run that follows loads what was hashed.
         revision=None if is_local else folder.name,
         sha256=checkpoint.sha256,
         dtype=spec.dtype or ("bfloat16" if spec.quantization else checkpoint.dtype),
-        adapters=tuple(_resolve_adapter(adapter, checkpoint) for adapter in spec.adapters),
+        adapters=_resolve_adapters(spec, checkpoint),
         n_parameters=checkpoint.n_parameters or spec.n_parameters,
     )
 
@@ -61,11 +71,17 @@ def _open(spec: ModelSpec, options: RunnerOptions) -> HfResident:
     return HfResident(spec, options)
 
 
-def _resolve_adapter(adapter: Adapter, base: Checkpoint) -> Adapter:
-    folder = locate(adapter.path)
-    files = read_adapter(folder)
-    check_fits(files, base)
-    return replace(adapter, path=str(folder), sha256=files.sha256)
+def _resolve_adapters(spec: ModelSpec, base: Checkpoint) -> tuple[Adapter, ...]:
+    folders = [open_adapter(locate(adapter.path)) for adapter in spec.adapters]
+    for files in folders:
+        if files.config["peft_type"] == "LORA":
+            check_fits(files, base)
+    check_kinds(spec, folders)
+    check_companions(spec, folders, base)
+    return tuple(
+        replace(adapter, path=str(files.folder), sha256=files.sha256)
+        for adapter, files in zip(spec.adapters, folders, strict=True)
+    )
 
 
 def _check_quantization(spec: ModelSpec, checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ from evalcore.errors import ModelError
 from evalcore.protocols import LoglikelihoodRequest, Prompt, RollingRequest
 from evalcore.records import Message, ModelSpec
 from runners.chat_templates import CHAT_TEMPLATES
-from runners.checkpoints import read_json
+from runners.checkpoints import folder_template
 
 __all__ = ["Encoder"]
 
@@ -174,15 +174,9 @@ def _leading_marks(tokenizer: Any) -> list[int]:
 
 def _own_template(tokenizer: Any, spec: ModelSpec) -> str | None:
     for adapter in reversed(spec.adapters):
-        folder = Path(adapter.path)
-        if (folder / "chat_template.jinja").is_file():
-            return (folder / "chat_template.jinja").read_text("utf-8")
-        if (folder / "tokenizer_config.json").is_file():
-            template = read_json(folder / "tokenizer_config.json", what="adapter folder").get(
-                "chat_template"
-            )
-            if isinstance(template, str):
-                return template
+        template = folder_template(Path(adapter.path))
+        if template is not None:
+            return template
     own: str | dict[str, str] | None = tokenizer.chat_template
     return own.get("default") if isinstance(own, dict) else own
 

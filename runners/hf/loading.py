@@ -17,7 +17,7 @@ from evalcore.records import ModelSpec
 from runners.checkpoints import WINDOW_NAMES, read_checkpoint
 from runners.hf.four_bit import guard_layers
 from runners.hf.quantization import quantization_config, settle_layers, why_not
-from runners.hf.stack import LoraStack
+from runners.hf.switching import AdapterSwitch
 from runners.places import locate
 
 __all__ = ["Base", "load_base", "loading_arguments"]
@@ -32,8 +32,8 @@ class Base:
 
     model: Any
     tokenizer: Any
-    stack: LoraStack
-    """Its adapters."""
+    adapters: AdapterSwitch
+    """What is put on it."""
     window: int
     """Most tokens that it reads at once."""
     end_tokens: frozenset[int]
@@ -71,7 +71,7 @@ def load_base(spec: ModelSpec) -> Base:
     return Base(
         model=model,
         tokenizer=tokenizer,
-        stack=LoraStack(model),
+        adapters=AdapterSwitch(model),
         window=_window(model.config, tokenizer),
         end_tokens=end_tokens,
         size_on_disk_bytes=sum(f.stat().st_size for f in read_checkpoint(folder).weight_files),
@@ -81,13 +81,16 @@ def load_base(spec: ModelSpec) -> Base:
 def loading_arguments(spec: ModelSpec) -> dict[str, Any]:
     """Return what ``AutoModelForCausalLM.from_pretrained`` is called with.
 
-    ``device=auto`` leaves the placement to accelerate: over all GPUs, then main memory.
+    ``device=auto`` leaves the placement to accelerate: over all GPUs, then main memory. A
+    checkpoint that is quantised already says itself how.
     """
     dtype = getattr(torch, spec.dtype or "float32")
+    quantization = quantization_config(spec.quantization, dtype)
     return {
         "dtype": dtype,
         "device_map": "auto" if spec.device == "auto" else {"": spec.device},
-        "quantization_config": quantization_config(spec.quantization, dtype),
+        # None would hide the checkpoint's own.
+        **({} if quantization is None else {"quantization_config": quantization}),
         "local_files_only": True,
         "trust_remote_code": False,
         # Reported, then refused here with the shapes in the message.

@@ -43,7 +43,7 @@ def quantization_config(quantization: str | None, dtype: torch.dtype) -> Any:
                 bnb_4bit_compute_dtype=dtype,
             )
         case "torchao-int8":
-            from torchao.quantization import Int8WeightOnlyConfig
+            from torchao.quantization import Int8WeightOnlyConfig  # type: ignore[import-untyped]
 
             return TorchAoConfig(Int8WeightOnlyConfig())
         case _:

@@ -26,7 +26,7 @@ from evalcore.protocols import (
     RollingRequest,
 )
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
-from runners.adapters import read_adapter
+from runners.adapter_kinds import open_adapter
 from runners.engine.generation import (
     Answer,
     GenerationJob,
@@ -72,10 +72,11 @@ class HfRunner:
         self._options = options
         self._trees = trees
         self._slots: bool | None = None
-        base.stack.activate(spec.adapters)
+        self._has_told = False
+        base.adapters.activate(spec.adapters, spec.combination)
         self._encoder = Encoder(base.tokenizer, spec)
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
-            read_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
+            open_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
         )
 
     @property
@@ -140,14 +141,15 @@ class HfRunner:
 
     def _checked_prompts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
         for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
-            check_params(params, self._ready.window)
+            check_params(params, self._window)
         return self._encoder.prompts([request.prompt for request in requests])
 
     def _can_use_slots(self) -> bool:
         if self._options.engine == "plain":
             return False
         if self._slots is None:
-            reason = why_not(self._ready.model)
+            base = self._ready
+            reason = base.adapters.why_plain or why_not(base.model)
             if reason is not None:
                 _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
             self._slots = reason is None
@@ -169,7 +171,7 @@ class HfRunner:
     ) -> list[GenerationJob]:
         params = [replace(request.params, seed=0) for request in requests]
         endings = {some: self._ending(some) for some in params}
-        window = self._ready.window
+        window = self._window
         return [
             GenerationJob(
                 prompt=prompt[-(window - some.max_new_tokens) :],
@@ -246,7 +248,7 @@ class HfRunner:
         InputError
             If a continuation alone is longer than the window.
         """
-        window = self._ready.window
+        window = self._window
 
         def work() -> Work:
             pairs = self._encoder.pairs(requests)
@@ -262,7 +264,7 @@ class HfRunner:
         The first window begins with the first-token mark, or with the end-of-text mark where a
         model has no other; that one is not scored.
         """
-        window = self._ready.window
+        window = self._window
         first = self._encoder.first_token
 
         def work() -> Work:
@@ -282,14 +284,20 @@ class HfRunner:
             raise ModelError(
                 f"model {self._spec.name!r} is closed; it ran until the next was asked"
             )
-        self._base.stack.activate(self._spec.adapters)
+        self._base.adapters.activate(self._spec.adapters, self._spec.combination)
         return self._base
+
+    @property
+    def _window(self) -> int:
+        """Most tokens of a text; virtual ones take their place from it."""
+        base = self._ready
+        return base.window - base.adapters.n_virtual
 
     def _score(
         self, work: Callable[[], Work], requests: Sequence[Request]
     ) -> Iterator[Finished[Loglikelihood]]:
         """Score requests, each of which is none, one or several spans."""
-        scorer = self._trees()
+        scorer = self._scorer()
         if scorer is None:
             yield from self._score_plainly(work())
             return
@@ -301,7 +309,7 @@ class HfRunner:
         for chunk in chunks:
             # Another variant may have been used in the meantime: put the adapters back.
             _ = self._ready
-            scored = scorer.score(chunk, variant=self._spec.adapters)
+            scored = scorer.score(chunk, variant=(self._spec.adapters, self._spec.combination))
             efficiency = Efficiency(
                 prefill_tokens=scored.n_tokens,
                 prefill_s=scored.duration_s,
@@ -309,6 +317,16 @@ class HfRunner:
                 size_on_disk_bytes=self._size_on_disk_bytes,
             )
             yield Finished(scored.results, efficiency)
+
+    def _scorer(self) -> TreeScorer | None:
+        """Return the engine, or None where requests have to be scored one by one."""
+        why_plain = self._ready.adapters.why_plain
+        if why_plain is None or self._options.engine == "plain":
+            return self._trees()
+        if not self._has_told:
+            _LOG.warning("%s scores requests one by one: %s", self._spec.name, why_plain)
+            self._has_told = True
+        return None
 
     def _score_plainly(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
         """Score in static batches, for models that the engine can't drive."""
@@ -338,7 +356,7 @@ class HfRunner:
         self, params: SamplingParams, rows: Sequence[tuple[int, GenerateRequest, list[int]]]
     ) -> Finished[Completion]:
         base = self._ready
-        room = base.window - params.max_new_tokens
+        room = self._window - params.max_new_tokens
         prompts = [prompt[-room:] for _, _, prompt in rows]
         ending = self._ending(params)
         decoded = decode_batch(

@@ -1,5 +1,6 @@
 """LoRA stacks on one resident base: W + Σ weight·scaling·B·A, switched in place.
 
+Another way to combine adapters makes one new adapter of them, which is switched like any other.
 Nothing is ever merged into the base: that would round it, and on a quantised base break it. peft
 takes long to import, which a base without adapters needn't wait for.
 """
@@ -7,24 +8,33 @@ takes long to import, which a base without adapters needn't wait for.
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 
 from evalcore.errors import ModelError
-from evalcore.records import Adapter
+from evalcore.hashing import content_hash
+from evalcore.records import Adapter, Combination
 from runners.adapters import read_adapter
+from runners.hf.combining import Update, combined
 from runners.hf.four_bit import guard_merging
+from runners.hf.tensors import read_tensors
+from runners.hf.updates import read_update
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-__all__ = ["LoraStack", "read_tensors"]
+__all__ = ["LoraStack", "known_warnings"]
+
+_Selection = tuple[tuple[Adapter, ...], Combination | None]
+_PLACE = re.compile(r"\.weight$|(?<=\.)lora_(embedding_)?(?=[AB](\.weight)?$)")
+"""What is left out of a tensor's name; its place is then ``…q_proj.A`` or ``…embed_tokens.A``."""
 
 
 class LoraStack:
@@ -42,25 +52,28 @@ class LoraStack:
         self._numbers = itertools.count()
         self._names: dict[str, str] = {}
         self._scalings: dict[str, dict[str, float]] = {}
-        self._active: tuple[Adapter, ...] | None = ()
+        self._active: _Selection | None = ((), None)
 
-    def activate(self, adapters: tuple[Adapter, ...]) -> None:
-        """Make the model W + Σ weight·scaling·B·A over exactly these adapters.
+    def activate(
+        self, adapters: tuple[Adapter, ...], combination: Combination | None = None
+    ) -> None:
+        """Make the model W + Σ weight·scaling·B·A over exactly these adapters, or what they make.
 
         Each is read from disk the first time that it is asked for.
 
         Raises
         ------
         ModelError
-            If an adapter's weights do not fit the base.
+            If an adapter's weights do not fit the base, or can't be combined like this.
         """
-        if adapters == self._active:
+        if (adapters, combination) == self._active:
             return
         self._active = None
-        for adapter in adapters:
-            if adapter.sha256 not in self._names:
-                self._read(adapter)
-        weights = {self._names[adapter.sha256]: adapter.weight for adapter in adapters}
+        weights = (
+            {self._name_of(adapter): adapter.weight for adapter in adapters}
+            if combination is None
+            else {self._name_of_combined(adapters, combination): 1.0}
+        )
         for module_name, layer in self._layers():
             layer.enable_adapters(bool(weights))
             if not weights:
@@ -69,25 +82,49 @@ class LoraStack:
             for name, weight in weights.items():
                 if name in layer.scaling:
                     layer.scaling[name] = weight * self._scalings[name][module_name]
-        self._active = adapters
+        self._active = (adapters, combination)
 
-    def _read(self, adapter: Adapter) -> None:
-        """Put an adapter's matrices into the model, inactive."""
+    def _name_of(self, adapter: Adapter) -> str:
+        """Return the name under which an adapter is in the model, reading it the first time."""
+        if adapter.sha256 not in self._names:
+            files = read_adapter(Path(adapter.path))
+            tensors = {_PLACE.sub("", k): t for k, t in read_tensors(files.weight_file).items()}
+            what = f"adapter {adapter.name!r} does not fit the base"
+            self._names[adapter.sha256] = self._inject(
+                _plain_config(files.folder), tensors, what=what, where=files.weight_file
+            )
+        return self._names[adapter.sha256]
+
+    def _name_of_combined(self, adapters: tuple[Adapter, ...], how: Combination) -> str:
+        key = content_hash([how.words, *([adapter.sha256, adapter.weight] for adapter in adapters)])
+        if key not in self._names:
+            update = combined([read_update(adapter) for adapter in adapters], how)
+            what = f"adapters combined by {how.words} do not fit the base"
+            self._names[key] = self._inject(
+                _config_of(update), _matrices_of(update), what=what, where=adapters[0].path
+            )
+        return self._names[key]
+
+    def _inject(
+        self,
+        config: LoraConfig,
+        tensors: Mapping[str, torch.Tensor],
+        *,
+        what: str,
+        where: str | Path,
+    ) -> str:
+        """Put an adapter's matrices into the model, inactive, and return its name there."""
         from peft import inject_adapter_in_model
         from peft.tuners.tuners_utils import cast_adapter_dtype
 
         name = f"adapter{next(self._numbers)}"
-        files = read_adapter(Path(adapter.path))
-        with _known_warnings():
+        with known_warnings():
             try:
-                inject_adapter_in_model(_plain_config(files.folder), self._model, name)
+                inject_adapter_in_model(config, self._model, name)
                 cast_adapter_dtype(self._model, name)
-                self._fill(name, read_tensors(files.weight_file))
+                self._fill(name, tensors)
             except (ValueError, RuntimeError, KeyError) as error:
-                raise ModelError(
-                    f"adapter {adapter.name!r} does not fit the base: "
-                    f"{' '.join(str(error).split())} ({files.weight_file})"
-                ) from None
+                raise ModelError(f"{what}: {' '.join(str(error).split())} ({where})") from None
         for _, layer in self._layers():
             guard_merging(layer)
         self._scalings[name] = {
@@ -95,7 +132,7 @@ class LoraStack:
             for module_name, layer in self._layers()
             if name in layer.scaling
         }
-        self._names[adapter.sha256] = name
+        return name
 
     def _fill(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """Copy each matrix to its place.
@@ -115,12 +152,12 @@ class LoraStack:
 
     def _matrices(self, name: str) -> Iterator[tuple[str, torch.nn.Parameter]]:
         for module_name, layer in self._layers():
-            for kind in ("lora_A", "lora_B"):
-                if name in getattr(layer, kind):
-                    yield f"{module_name}.{kind}.weight", getattr(layer, kind)[name].weight
-            for kind in ("lora_embedding_A", "lora_embedding_B"):
-                if name in getattr(layer, kind):
-                    yield f"{module_name}.{kind}", getattr(layer, kind)[name]
+            for kind in ("A", "B"):
+                linear, embedded = (getattr(layer, f"lora_{of}{kind}") for of in ("", "embedding_"))
+                if name in linear:
+                    yield f"{module_name}.{kind}", linear[name].weight
+                if name in embedded:
+                    yield f"{module_name}.{kind}", embedded[name]
 
     def _layers(self) -> Iterator[tuple[str, Any]]:
         from peft.tuners.tuners_utils import BaseTunerLayer
@@ -128,6 +165,28 @@ class LoraStack:
         for module_name, module in self._model.named_modules():
             if isinstance(module, BaseTunerLayer):
                 yield module_name, module
+
+
+def _config_of(update: Update) -> LoraConfig:
+    """Describe an update with a scaling of 1 whose rank may differ from layer to layer."""
+    from peft import LoraConfig
+
+    ranks = {module: len(factors.down) for module, factors in update.items()}
+    usual = Counter(ranks.values()).most_common(1)[0][0]
+    unusual = {re.escape(module): rank for module, rank in ranks.items() if rank != usual}
+    return LoraConfig(
+        r=usual,
+        lora_alpha=usual,
+        target_modules=list(update),
+        rank_pattern=unusual,
+        alpha_pattern=unusual,
+        inference_mode=True,
+    )
+
+
+def _matrices_of(update: Update) -> dict[str, torch.Tensor]:
+    up = {f"{module}.B": factors.up for module, factors in update.items()}
+    return up | {f"{module}.A": factors.down for module, factors in update.items()}
 
 
 def _plain_config(folder: Path) -> LoraConfig:
@@ -141,18 +200,8 @@ def _plain_config(folder: Path) -> LoraConfig:
     return config
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read matrices by the name of their place in the model."""
-    tensors = (
-        load_file(path)
-        if path.suffix == ".safetensors"
-        else torch.load(path, map_location="cpu", weights_only=True)
-    )
-    return {key.removeprefix("base_model.model."): tensor for key, tensor in tensors.items()}
-
-
 @contextmanager
-def _known_warnings() -> Iterator[None]:
+def known_warnings() -> Iterator[None]:
     """Silence what peft says of merging, which is never done here, and of several adapters."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")

@@ -16,12 +16,10 @@ import torch
 from evalcore.records import Adapter
 from evalcore.stacking.records import StackGeometry, UpdateSize
 from runners.adapters import read_adapter
-from runners.hf.stack import read_tensors
+from runners.hf.combining import Factors, Update
+from runners.hf.tensors import read_tensors
 
-__all__ = ["stack_geometry"]
-
-_Update = Mapping[str, tuple[float, torch.Tensor, torch.Tensor]]
-"""Scaling, B and A by module, as they are in the file."""
+__all__ = ["read_update", "stack_geometry"]
 
 
 def stack_geometry(adapters: Sequence[Adapter], *, stack: str) -> StackGeometry:
@@ -48,7 +46,7 @@ def stack_geometry(adapters: Sequence[Adapter], *, stack: str) -> StackGeometry:
     ----------
     .. [1] Golub & Van Loan (2013), Matrix Computations, 4th ed., sections 5.4.1 and 5.5.8.
     """
-    updates = [_update(adapter) for adapter in adapters]
+    updates = [read_update(adapter) for adapter in adapters]
     sizes = [_size(adapter.name, [part]) for adapter, part in zip(adapters, updates, strict=True)]
     return StackGeometry(
         adapters=tuple(sizes),
@@ -57,7 +55,14 @@ def stack_geometry(adapters: Sequence[Adapter], *, stack: str) -> StackGeometry:
     )
 
 
-def _update(adapter: Adapter) -> _Update:
+def read_update(adapter: Adapter) -> Update:
+    """Read the factors of an adapter's update, its weight in the scaling.
+
+    Raises
+    ------
+    ModelError
+        For a folder that holds no plain low-rank adapter.
+    """
     files = read_adapter(Path(adapter.path))
     down: dict[str, torch.Tensor] = {}
     up: dict[str, torch.Tensor] = {}
@@ -65,7 +70,12 @@ def _update(adapter: Adapter) -> _Update:
         module, _, kind = name.removesuffix(".weight").rpartition(".")
         (up if kind.endswith("_B") else down)[module] = tensor
     return {
-        module: (adapter.weight * _scaling(files.config, module, rank=len(a)), up[module], a)
+        module: Factors(
+            up=up[module],
+            down=a,
+            scaling=_scaling(files.config, module, rank=len(a)),
+            weight=adapter.weight,
+        )
         for module, a in down.items()
     }
 
@@ -79,16 +89,16 @@ def _scaling(config: Mapping[str, Any], module: str, *, rank: int) -> float:
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
-def _factors(updates: Sequence[_Update], module: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _factors(updates: Sequence[Update], module: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return B with the scaling in it, and A, side by side: B₁A₁ + B₂A₂ = [B₁ B₂] [A₁; A₂]."""
     parts = [update[module] for update in updates if module in update]
     return (
-        torch.cat([scaling * b.double().flatten(1) for scaling, b, _a in parts], dim=1),
-        torch.cat([a.double().flatten(1) for _scaling, _b, a in parts], dim=0),
+        torch.cat([part.factor * part.up.double().flatten(1) for part in parts], dim=1),
+        torch.cat([part.down.double().flatten(1) for part in parts], dim=0),
     )
 
 
-def _size(name: str, updates: Sequence[_Update]) -> UpdateSize:
+def _size(name: str, updates: Sequence[Update]) -> UpdateSize:
     """Measure the sum of updates."""
     rank, nominal, squares = 0, 0, 0.0
     for module in dict.fromkeys(module for update in updates for module in update):
@@ -107,12 +117,12 @@ def _singular_values(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def _cosine(one: _Update, other: _Update) -> float:
+def _cosine(one: Update, other: Update) -> float:
     norms = math.sqrt(_product(one, one) * _product(other, other))
     return max(-1.0, min(1.0, _product(one, other) / norms)) if norms > 0.0 else math.nan
 
 
-def _product(one: _Update, other: _Update) -> float:
+def _product(one: Update, other: Update) -> float:
     """Σ⟨B₁A₁, B₂A₂⟩ = Σ⟨B₁ᵀB₂, A₁A₂ᵀ⟩."""
     total = 0.0
     for module in one.keys() & other.keys():

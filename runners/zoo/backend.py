@@ -8,13 +8,13 @@ from dataclasses import replace
 from evalcore.records import ModelSpec
 from runners.catalogue import catalogue_spec
 from runners.hf.backend import BACKEND as HF
-from runners.settings import with_settings
+from runners.hf.backend import read_settings
 
 __all__ = ["BACKEND"]
 
 
 def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
-    return with_settings(catalogue_spec(where), settings)
+    return read_settings(catalogue_spec(where), settings)
 
 
 BACKEND = replace(HF, read=_read)
