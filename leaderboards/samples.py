@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalcore.records import EvalRun, Example, Generation
 from evalcore.store import Store
+from evalcore.tasks.stored import answer_keys
 
-__all__ = ["Sample", "load_samples", "prompt_text"]
+__all__ = ["Answers", "Sample", "load_samples", "prompt_text", "task_answers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,10 @@ def load_samples(store: Store, run: EvalRun) -> list[Sample]:
     values: dict[str, dict[str, float]] = {example.id: {} for example in examples}
     for score in store.scores(run.spec.fingerprint, run.task_hash):
         values[score.example_id][score.metric] = score.value
-    answers = _answers(store, run)
+    answers = task_answers(store, [run]).texts
+    own = run.spec.fingerprint
     return [
-        Sample(example=example, answer=answers.get(example.id), values=values[example.id])
+        Sample(example=example, answer=answers.get((own, example.id)), values=values[example.id])
         for example in examples
     ]
 
@@ -42,15 +45,57 @@ def prompt_text(example: Example) -> str:
     return "\n\n".join(f"{message.role}: {message.content}" for message in example.messages)
 
 
-def _answers(store: Store, run: EvalRun) -> dict[str, str]:
-    """Return the newest answer to each example that was decoded as the task says."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Models' answers to the examples of a task."""
+
+    texts: Mapping[tuple[str, str], str]
+    """By fingerprint and example id; none where choices or texts were scored by log-likelihood."""
+    n_uncertain: int
+    """Of them, those that may be the model's answer to another task with the same example."""
+
+
+def task_answers(
+    store: Store, runs: Sequence[EvalRun], examples: Sequence[Example] | None = None
+) -> Answers:
+    """Read the answers that some models gave to a task.
+
+    An example that several tasks share, such as one with and one without a chat template, has an
+    answer for each. The task's own is found by the key of its request, which is made again from
+    the stored task. Where that can't be done
+    (:func:`~evalcore.tasks.stored.answer_keys`), it is the newest one that was decoded as the task
+    says, and is counted as uncertain if there is another.
+
+    Parameters
+    ----------
+    store
+        The workspace.
+    runs
+        Of one task, at least one.
+    examples
+        Those wanted; all if not given.
+    """
+    run = runs[0]
     if run.params.get("kind", "generate") != "generate":
-        return {}
-    return {
-        answer.example_id: answer.text
-        for answer in store.task_generations(run.spec.fingerprint, run.task_hash)
-        if _decoded_as(answer, run.params.get("generation", {}))
-    }
+        return Answers(texts={}, n_uncertain=0)
+    every = store.examples(run.task_hash)
+    wanted = {example.id for example in (every if examples is None else examples)}
+    keys = answer_keys(run.task, run.task_hash, run.params, every)
+    texts: dict[tuple[str, str], str] = {}
+    candidates: Counter[tuple[str, str]] = Counter()
+    models = {run.spec.fingerprint for run in runs}
+    only = run.spec.fingerprint if len(runs) == 1 else None
+    for answer in store.answers(sorted(wanted), fingerprint=only):
+        place = answer.fingerprint, answer.example_id
+        if answer.fingerprint not in models:
+            continue
+        if keys is not None:
+            if answer.request_key == keys[answer.example_id]:
+                texts[place] = answer.text
+        elif _decoded_as(answer, run.params.get("generation", {})):
+            texts[place] = answer.text
+            candidates[place] += 1
+    return Answers(texts=texts, n_uncertain=sum(count > 1 for count in candidates.values()))
 
 
 def _decoded_as(answer: Generation, settings: Mapping[str, object]) -> bool:

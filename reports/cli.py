@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
 from evalcore.errors import InputError
+from reports.writing import write_text
+
+if TYPE_CHECKING:
+    from evalcore.store import Store
+    from reports.evidence import Evidence
 
 __all__ = ["report"]
 
@@ -31,6 +37,12 @@ def report(
         Format | None,
         typer.Option("--format", help="By the ending of FILE if not given."),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures", metavar="DIR", help="Write the figures instead: SVG, PNG and their data."
+        ),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", "-t", metavar="TASK", help="Only these tasks; repeatable."),
@@ -43,32 +55,68 @@ def report(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the leaderboard and all that it rests on as one HTML, Markdown or CSV file."""
+    """Write the leaderboard and all that it rests on: a page, Markdown, CSV, figures."""
     from evalcore.store import open_store
     from leaderboards.standings import standings
     from leaderboards.words import summary
+    from reports.evidence import collect
+
+    if figures is not None and (output or form):
+        raise InputError("--figures writes figures only; leave out --output and --format")
+    output = output or workspace / f"report.{form or Format.HTML}"
+    form = form or _format_of(output)
+    command = _command(workspace, store, task=task, model=model)
+    with open_store(workspace, store, create=False) as opened:
+        board = standings(opened, tasks=task, models=model)
+        evidence = collect(board, opened)
+        if figures is not None:
+            from reports.figures.all import figures as made
+            from reports.figures.all import write_figures
+
+            files = write_figures(made(evidence), figures)
+            result: dict[str, object] = {
+                "figures": str(figures),
+                "files": [str(path) for path in files],
+            }
+        else:
+            write_text(output, _text(form, evidence, opened, command=command))
+            result = {"report": str(output), "format": form}
+    _say(result | {"summary": summary(board)}, as_json=as_json)
+
+
+def _text(form: Format, evidence: Evidence, store: Store, *, command: str) -> str:
     from reports.markdown import markdown_report
     from reports.page import html_report
     from reports.tables import csv_report
-    from reports.writing import write_text
 
-    output = output or workspace / f"report.{form or Format.HTML}"
-    form = form or _format_of(output)
-    with open_store(workspace, store, create=False) as opened:
-        board = standings(opened, tasks=task, models=model)
-        match form:
-            case Format.HTML:
-                text = html_report(board, opened)
-            case Format.MARKDOWN:
-                text = markdown_report(board)
-            case Format.CSV:
-                text = csv_report(board)
-    write_text(output, text)
+    match form:
+        case Format.HTML:
+            return html_report(evidence, store, command=command)
+        case Format.MARKDOWN:
+            return markdown_report(evidence.board)
+        case Format.CSV:
+            return csv_report(evidence.board)
+
+
+def _command(
+    workspace: Path, store: str | None, *, task: list[str] | None, model: list[str] | None
+) -> str:
+    """Write the command without what says where to; a password in the store's URL stays out."""
+    parts = ["parity", "report", "-w", str(workspace)]
+    parts += ["--store", "URL"] if store else []
+    parts += [part for name in task or () for part in ("-t", name)]
+    parts += [part for name in model or () for part in ("-m", name)]
+    return shlex.join(parts)
+
+
+def _say(result: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        print_json({"report": str(output), "format": form, "summary": summary(board)})
-    else:
-        print(summary(board))
-        print(f"Report: {output}")
+        print_json(result)
+        return
+    print(result["summary"])
+    for name in ("report", "figures", "site"):
+        if name in result:
+            print(f"{name.capitalize()}: {result[name]}")
 
 
 def _format_of(output: Path) -> Format:

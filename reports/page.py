@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from evalcore.judges.bias.evidence import gather, judges_of
-from evalcore.judges.bias.report import bias_report
 from evalcore.records import Standing, utc_now
 from evalcore.store import Store
 from leaderboards.records import Leaderboard
 from leaderboards.rounding import column_decimals, decimals
 from leaderboards.words import summary
 from reports.contests import contests
+from reports.data import DataFile, figure_data
 from reports.effects import effects
-from reports.figures import interval_plot, scatters
+from reports.evidence import Evidence, collect
+from reports.examples import RULE, most_disputed
+from reports.figures.all import figures
+from reports.figures.drawing import Figure
 from reports.judges import judge_section
 from reports.provenance import commands, environments, model_sources, task_sources
+from reports.tables import csv_report
 from reports.templating import environment
 from reports.writing import write_text
 
-__all__ = ["html_report", "write_report"]
+__all__ = ["board_context", "html_report", "write_report"]
 
 
 def write_report(leaderboard: Leaderboard, store: Store, path: Path) -> Path:
@@ -41,36 +45,65 @@ def write_report(leaderboard: Leaderboard, store: Store, path: Path) -> Path:
     InputError
         If the file can't be written.
     """
-    return write_text(path, html_report(leaderboard, store))
+    return write_text(path, html_report(collect(leaderboard, store), store))
 
 
-def html_report(leaderboard: Leaderboard, store: Store) -> str:
-    """Return the report's text."""
-    every = effects(leaderboard)
+def html_report(evidence: Evidence, store: Store, *, command: str = "parity report") -> str:
+    """Return the report's text.
+
+    Parameters
+    ----------
+    evidence
+        The leaderboard and what goes with it.
+    store
+        The workspace it comes from.
+    command
+        What makes this report, without the option that says where to; shown beside every number.
+    """
+    cards, notes = most_disputed(evidence, store)
     return (
         environment()
         .get_template("report.html")
         .render(
-            board=leaderboard,
-            summary=summary(leaderboard),
-            places=decimals(standing.rating for standing in leaderboard.ranked),
-            column_places={column.key: column_decimals(column) for column in leaderboard.columns},
-            shows_speed=_any_speed(leaderboard.standings),
-            plot=interval_plot(leaderboard),
-            effects={
-                kind: [effect for effect in every if effect.kind == kind]
-                for kind in ("adapters", "precision")
-            },
-            scatters=scatters(leaderboard),
-            contests=contests(leaderboard, store),
-            judges=judge_section([bias_report(gather(store, name)) for name in judges_of(store)]),
-            models=model_sources(leaderboard),
-            tasks=task_sources(leaderboard),
-            environments=environments(leaderboard),
-            commands=commands(leaderboard),
+            **board_context(evidence, figures(evidence), command=command),
+            contests=contests(evidence.board, store),
+            cards=cards,
+            card_notes=notes,
+            rule=RULE,
             written_utc=utc_now(),
         )
     )
+
+
+def board_context(evidence: Evidence, made: Sequence[Figure], *, command: str) -> dict[str, object]:
+    """Return what the templates' parts on a leaderboard and its figures show."""
+    leaderboard = evidence.board
+    every = effects(leaderboard)
+    return {
+        "board": leaderboard,
+        "summary": summary(leaderboard),
+        "places": decimals(standing.rating for standing in leaderboard.ranked),
+        "column_places": {column.key: column_decimals(column) for column in leaderboard.columns},
+        "shows_speed": _any_speed(leaderboard.standings),
+        "figures": made,
+        "data": {
+            figure.name: figure_data(figure, f"{command} --figures figures") for figure in made
+        },
+        "board_data": DataFile(
+            name="leaderboard.csv",
+            csv=csv_report(leaderboard),
+            command=f"{command} -o leaderboard.csv",
+        ),
+        "effects": {
+            kind: [effect for effect in every if effect.kind == kind]
+            for kind in ("adapters", "precision")
+        },
+        "judges": judge_section(evidence.judges),
+        "models": model_sources(leaderboard),
+        "tasks": task_sources(leaderboard),
+        "environments": environments(leaderboard),
+        "commands": commands(leaderboard),
+    }
 
 
 def _any_speed(standings: tuple[Standing, ...]) -> bool:

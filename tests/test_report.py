@@ -17,11 +17,12 @@ from evalcore.errors import InputError
 from evalcore.records import Adapter, Efficiency, ModelSpec
 from evalcore.store import Store, open_store
 from leaderboards.standings import standings
-from reports.axes import linear_axis, log_axis
 from reports.cli import report
 from reports.contests import contests
 from reports.effects import effects
-from reports.figures import scatters
+from reports.evidence import collect
+from reports.figures.axes import linear_axis, log_axis
+from reports.figures.pareto import pareto_figures
 from reports.markdown import markdown_report
 from reports.page import html_report, write_report
 from reports.tables import csv_report
@@ -77,7 +78,9 @@ class Links(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.fetched += [
-            v for k, v in attrs if k in {"src", "href", "srcset"} or k.startswith("on")
+            v
+            for k, v in attrs
+            if k.startswith("on") or (k in {"src", "href", "srcset"} and not v.startswith("data:"))
         ]
 
 
@@ -88,24 +91,24 @@ def parsed(text: str) -> Links:
 
 
 def test_report_asks_for_nothing_from_elsewhere(store):
-    text = html_report(standings(store), store)
+    text = html_report(collect(standings(store), store), store)
     assert parsed(text).fetched == []
-    assert not re.search(r"url\(|@import|https?://", text)
+    assert not re.search(r"url\(|@import|https?://(?!www.w3.org/2000/svg)", text)
 
 
 def test_answers_and_names_of_models_are_only_text(store, add_results):
     add_results(store, model(HOSTILE, quantization="int8"), "sums", GOOD)
-    links = parsed(html_report(standings(store), store))
+    links = parsed(html_report(collect(standings(store), store), store))
     assert "img" not in links.tags
     assert links.tags.count("script") == 1
 
 
 def test_report_shows_hostile_answers_escaped(store):
-    assert "&lt;script&gt;alert" in html_report(standings(store), store)
+    assert "&lt;script&gt;alert" in html_report(collect(standings(store), store), store)
 
 
 def test_report_has_a_row_for_each_model_and_says_who_leads(store):
-    text = html_report(standings(store), store)
+    text = html_report(collect(standings(store), store), store)
     assert "base+math leads with" in text
     for spec in (BASE, STACK, SMALL):
         assert spec.fingerprint in text
@@ -123,7 +126,7 @@ def test_report_of_a_board_without_pairs_figures_or_ranks(tmp_path, add_results)
                 higher_is_better=False,
                 efficiency=Efficiency(),
             )
-        text = html_report(standings(store), store)
+        text = html_report(collect(standings(store), store), store)
     assert "No model has a rank" in text
 
 
@@ -171,13 +174,13 @@ def test_long_answers_are_cut_and_say_so(store, add_results):
     assert shown.answer_a.endswith("… (3,800 more characters)")
 
 
-def test_scatters_leave_out_what_is_not_known(store, add_results):
-    assert [s.title for s in scatters(standings(store))] == [
+def test_trade_offs_leave_out_what_is_not_known(store):
+    assert [figure.title for figure in pareto_figures(standings(store))] == [
         "Quality against size",
         "Quality against speed",
     ]
     board = standings(store, models=["base"])
-    assert scatters(board) == []
+    assert pareto_figures(board) == []
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=20))

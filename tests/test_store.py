@@ -168,14 +168,16 @@ def test_models_are_found_by_fingerprint(store: Store):
     assert store.models() == {spec.fingerprint: spec}
 
 
-def test_answers_to_a_task_come_in_its_order_and_of_one_model(store: Store, add_results):
+def test_answers_are_those_of_one_model_to_the_examples_asked_for(store: Store, add_results):
     for name in "ab":
         spec = ModelSpec(name=name, backend="fake", weights=name)
         answers = [f"{name} says {place}" for place in range(12)]
         run = add_results(store, spec, "sums", [1.0] * 12, answers=answers)
         add_results(store, spec, "lists", [1.0] * 12)
-    found = store.task_generations(spec.fingerprint, run.task_hash)
-    assert [answer.text for answer in found] == answers
+    asked = [example.id for example in store.examples(run.task_hash)]
+    found = {a.example_id: a.text for a in store.answers(asked, fingerprint=spec.fingerprint)}
+    assert [found[example_id] for example_id in asked] == answers
+    assert len(list(store.answers(asked))) == 24
 
 
 def test_workspace_that_is_only_read_is_not_made(tmp_path: Path):

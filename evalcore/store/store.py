@@ -24,7 +24,7 @@ from evalcore.records import (
     Score,
     utc_now,
 )
-from evalcore.store import schema
+from evalcore.store import arena_schema, schema
 from evalcore.store.claims import Claims
 from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
 from evalcore.store.verdicts import Verdicts
@@ -161,22 +161,25 @@ class Store(Claims, Verdicts, Database):
                 if wanted is None or row.example_id in wanted:
                     yield _generation(row)
 
-    def task_generations(self, fingerprint: str, task_hash: str) -> list[Generation]:
-        """Return a model's answers to a task's examples, in their order and oldest first.
+    def answers(
+        self, example_ids: Sequence[str], *, fingerprint: str | None = None
+    ) -> Iterator[Generation]:
+        """Yield answers to some examples, those to each oldest first; of all models or of one.
 
-        An example that other tasks or prompt sets share may have several answers.
+        An example that tasks or prompt sets share may have several answers of a model.
         """
-        place, answer = schema.task_example.c, schema.generation.c
-        query = (
-            sa.select(schema.generation)
-            .join_from(
-                schema.task_example, schema.generation, place.example_id == answer.example_id
-            )
-            .where(place.task_hash == task_hash, answer.fingerprint == fingerprint)
-            .order_by(place.position, answer.created_utc, answer.request_key)
-        )
+        columns = schema.generation.c
+        own = sa.true() if fingerprint is None else columns.fingerprint == fingerprint
         with self._reading() as connection:
-            return [_generation(row) for row in connection.execute(query)]
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
+                query = (
+                    schema.generation.select()
+                    .where(columns.example_id.in_(some), own)
+                    .order_by(columns.created_utc, columns.request_key)
+                )
+                for row in connection.execute(query):
+                    yield _generation(row)
 
     def conversations(
         self, fingerprint: str, example_ids: Sequence[str]
@@ -300,6 +303,14 @@ class Store(Claims, Verdicts, Database):
         """Store votes and verdicts; an id that is there already stays as it is."""
         with self._writing() as connection:
             insert_rows(connection, schema.comparison, [asdict(item) for item in comparisons])
+
+    def typed_prompts(self) -> frozenset[str]:
+        """Return the ids of examples that visitors of the arena wrote, which nobody publishes."""
+        battle = arena_schema.battle.c
+        with self._reading() as connection:
+            return frozenset(
+                connection.scalars(sa.select(battle.example_id).where(battle.typed).distinct())
+            )
 
     def comparisons(
         self, *, kinds: Sequence[RaterKind] = ("human", "judge", "rule")

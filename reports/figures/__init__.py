@@ -1,0 +1,1 @@
+"""Figures: what they show, drawn as SVG or PNG from one description."""

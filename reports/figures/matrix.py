@@ -1,0 +1,153 @@
+"""Who wins against whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalcore.records import Comparison, Estimate
+from evalcore.spreadsheet import Cell
+from evalcore.stats.intervals import mean_estimate
+from leaderboards.records import Leaderboard, Pair
+from reports.evidence import Evidence
+from reports.figures.drawing import Drawing, Figure, Tone
+from reports.figures.intervals import estimate_cells
+from reports.figures.plot import heat_map
+
+__all__ = ["win_matrices"]
+
+_MOST_MODELS = 25
+_Rates = Mapping[tuple[str, str], Estimate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    name: str
+    title: str
+    what: str
+    rates: _Rates
+    """Win rate of the first by pair of names; each pair once."""
+
+
+def win_matrices(evidence: Evidence) -> list[Figure]:
+    """Draw win rates by people's votes, by judges, and by the tasks' examples."""
+    sources = [
+        _Source(
+            name="wins-people",
+            title="Win rates in people's votes",
+            what="votes of people",
+            rates=_from_comparisons(evidence.by_pair("human")),
+        ),
+        _Source(
+            name="wins-judges",
+            title="Win rates by judges",
+            what="verdicts of judges and rules, all taken together",
+            rates=_from_comparisons(evidence.by_pair("judge", "rule")),
+        ),
+        _Source(
+            name="wins-tasks",
+            title="Examples won",
+            what=f"examples ({evidence.board.rating_title}) that the row's model did better on",
+            rates=_from_examples(evidence.board),
+        ),
+    ]
+    ranks = {s.model.name: place for place, s in enumerate(evidence.board.standings)}
+    return [_figure(source, ranks) for source in sources if source.rates]
+
+
+def _from_comparisons(pairs: Mapping[tuple[str, str], Sequence[Comparison]]) -> _Rates:
+    """Estimate win rates, clustered by example: votes on the same answers go together."""
+    worth = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "both_bad": 0.5}
+    found = {}
+    for (first, second), items in pairs.items():
+        scores = [
+            worth[item.winner] if item.model_a == first else 1.0 - worth[item.winner]
+            for item in items
+        ]
+        groups = [item.example_id for item in items]
+        found[first, second] = mean_estimate(scores, groups=groups, bounds=(0.0, 1.0))
+    return found
+
+
+def _from_examples(board: Leaderboard) -> _Rates:
+    names = {standing.model.fingerprint: standing.model.name for standing in board.standings}
+    return {(names[pair.model_a], names[pair.model_b]): _share(pair) for pair in board.pairs}
+
+
+def _share(pair: Pair) -> Estimate:
+    """Share of the examples won, a tie counting half; normal interval of the paired scores."""
+    paired = pair.paired
+    n = paired.wins + paired.ties + paired.losses
+    scores = np.repeat([1.0, 0.5, 0.0], [paired.wins, paired.ties, paired.losses])
+    return mean_estimate(scores, bounds=(0.0, 1.0)) if n else mean_estimate([])
+
+
+def _figure(source: _Source, ranks: Mapping[str, int]) -> Figure:
+    rates = dict(source.rates)
+    rates |= {(b, a): _turned(estimate) for (a, b), estimate in source.rates.items()}
+    names = sorted({a for a, _b in rates}, key=lambda name: (ranks.get(name, len(ranks)), name))
+    shown = names[:_MOST_MODELS]
+    left_out = len(names) - len(shown)
+    width, height, marks = heat_map(
+        [f"{place}. {name}" for place, name in enumerate(shown, 1)],
+        [str(place) for place in range(1, len(shown) + 1)],
+        [[_cell(rates, row, column) for column in shown] for row in shown],
+        row_title="",
+        column_title="Win rates against the model with this number, in %",
+    )
+    return Figure(
+        name=source.name,
+        section="wins",
+        title=source.title,
+        caption=f"By {source.what}. Blue: above one half, orange: below; faint where the interval "
+        "holds one half."
+        + (
+            f" The first {len(shown)} of {len(names)} models; the data have all."
+            if left_out
+            else ""
+        ),
+        description=_description(rates, shown),
+        drawing=Drawing(width=width, height=height, marks=tuple(marks)),
+        rows=tuple(_row(*pair, estimate) for pair, estimate in sorted(source.rates.items())),
+    )
+
+
+def _cell(rates: _Rates, row: str, column: str) -> tuple[str, Tone, float, str] | None:
+    found = rates.get((row, column))
+    if found is None or found.n == 0:
+        return None
+    certain = not found.low <= 0.5 <= found.high
+    tone: Tone = "good" if found.value >= 0.5 else "bad"
+    strength = 0.1 + (0.5 if certain else 0.12) * 2 * abs(found.value - 0.5)
+    what = (
+        f"{row} against {column}: {100 * found.value:.1f} % "
+        f"[{100 * found.low:.1f}, {100 * found.high:.1f}], n = {found.n}"
+    )
+    return f"{100 * found.value:.0f}", tone, strength, what
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    return Estimate(
+        value=1.0 - estimate.value,
+        low=1.0 - estimate.high,
+        high=1.0 - estimate.low,
+        confidence_level=estimate.confidence_level,
+        method=estimate.method,
+        n=estimate.n,
+        n_unscored=estimate.n_unscored,
+    )
+
+
+def _description(rates: _Rates, names: Sequence[str]) -> str:
+    said = []
+    for name in names[:5]:
+        own = [rates[name, other].value for other in names if (name, other) in rates]
+        if own:
+            said.append(f"{name} wins {100 * sum(own) / len(own):.0f} % on average")
+    return "Square table of win rates. " + "; ".join(said)
+
+
+def _row(first: str, second: str, estimate: Estimate) -> dict[str, Cell]:
+    return {"model": first, "against": second, **estimate_cells("win_rate", estimate)}

@@ -1,0 +1,165 @@
+import csv
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalcore.records import Comparison, Efficiency, Estimate, ModelSpec
+from evalcore.store import Store, open_store
+from leaderboards.standings import standings
+from reports.evidence import collect
+from reports.figures.all import figures, write_figures
+from reports.figures.drawing import Dot, Drawing, Figure, Words
+from reports.figures.pareto import pareto_front
+from reports.figures.svg import inline_svg, svg_file
+
+NAME = 'x"><script>alert(1)</script>\u202e\x00$\\frac{'
+
+
+def spec(name: str) -> ModelSpec:
+    return ModelSpec(name=name, backend="hf", weights=name, sha256=name[:1] * 64, dtype="float32")
+
+
+@pytest.fixture
+def store(tmp_path: Path, add_results) -> Iterator[Store]:
+    rng = np.random.default_rng(0)
+    models = [spec(name) for name in ("alpha", "beta", NAME)]
+    with open_store(tmp_path / "out") as store:
+        for place, model in enumerate(models):
+            took = Efficiency(
+                decode_tokens=90 * (place + 1), decode_s=1.0, size_on_disk_bytes=10**9 - place
+            )
+            for task in ("sums", "lists", "facts"):
+                values = (rng.random(40) < 0.8 - 0.2 * place).astype(float).tolist()
+                add_results(store, model, task, values, efficiency=took)
+        store.add_comparisons(votes(models))
+        yield store
+
+
+def votes(models: list[ModelSpec]) -> Iterator[Comparison]:
+    for place in range(60):
+        a, b = place % 3, (place + 1) % 3
+        yield Comparison(
+            id=f"v{place}",
+            example_id=f"e{place % 7}",
+            model_a=models[a].fingerprint,
+            model_b=models[b].fingerprint,
+            winner="tie" if place % 5 == 0 else "model_a" if a < b else "model_b",
+            rater=f"r{place % 4}",
+            rater_kind="human" if place % 2 else "judge",
+            swapped=False,
+            created_utc=f"2026-01-01T{place % 24:02}:00:00Z",
+        )
+
+
+@pytest.fixture
+def made(store: Store) -> list[Figure]:
+    return figures(collect(standings(store), store))
+
+
+def test_every_figure_with_numbers_is_made(made):
+    names = [figure.name for figure in made]
+    assert names == sorted(set(names), key=names.index)
+    assert {"ratings", "rank-chances", "wins-people", "wins-judges", "wins-tasks"} <= set(names)
+    assert {"radar-tasks", "quality-size", "quality-speed", "votes-over-time"} <= set(names)
+
+
+def test_figures_are_told_in_words_and_hold_hostile_names_as_text(made):
+    for figure in made:
+        tree = ElementTree.fromstring(svg_file(figure))
+        tags = [element.tag.split("}")[1] for element in tree.iter()]
+        assert tags[1:3] == ["title", "desc"]
+        assert "script" not in tags
+        text = "".join(tree.itertext())
+        assert figure.description[:10] in text
+        assert "\x00" not in text
+        assert "\u202e" not in text
+
+
+def test_data_of_a_figure_are_its_numbers_and_hash_to_the_same(made):
+    ratings = next(figure for figure in made if figure.name == "ratings")
+    rows = list(csv.DictReader(io.StringIO(ratings.csv)))
+    assert [float(row["rating"]) for row in rows] == [row["rating"] for row in ratings.rows]
+    assert replace(ratings, title="other").data_hash == ratings.data_hash
+    assert replace(ratings, rows=ratings.rows[:1]).data_hash != ratings.data_hash
+
+
+def test_probabilities_of_ranks_sum_to_one(made):
+    (figure,) = (figure for figure in made if figure.name == "rank-chances")
+    for row in figure.rows:
+        assert sum(row[f"rank {rank}"] for rank in (1, 2, 3)) == pytest.approx(1.0)
+
+
+def test_win_rates_count_ties_half(made):
+    (figure,) = (figure for figure in made if figure.name == "wins-people")
+    row = next(row for row in figure.rows if {row["model"], row["against"]} == {"alpha", "beta"})
+    assert row["win_rate"] == pytest.approx(0.9)
+    assert row["win_rate_n"] == 10
+
+
+def test_files_are_written_once_for_each_format_and_alike_each_time(made, tmp_path):
+    first = {path.name: path.read_bytes() for path in write_figures(made, tmp_path / "a")}
+    again = {path.name: path.read_bytes() for path in write_figures(made, tmp_path / "b")}
+    assert first == again
+    assert len(first) == 3 * len(made)
+    assert all(first[f"{figure.name}.png"].startswith(b"\x89PNG") for figure in made)
+
+
+def test_drawing_is_light_and_dark_and_escapes_what_it_is_given():
+    figure = Figure(
+        name="f",
+        section="ratings",
+        title="<b>",
+        caption="",
+        description="&",
+        drawing=Drawing(
+            width=10, height=10, marks=(Words(x=0, y=0, text="</svg>"), Dot(x=1, y=1, what='"'))
+        ),
+        rows=({"a": 1},),
+    )
+    assert "</svg>" not in inline_svg(figure).removesuffix("</svg>")
+    assert "prefers-color-scheme:dark" in svg_file(figure)
+
+
+def test_front_keeps_equal_points_and_drops_what_is_beaten():
+    points = [(1.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 2.0), (1.0, 0.5)]
+    front = pareto_front(points, less_is_better=True, higher_is_better=True)
+    assert sorted(front) == [0, 1, 3]
+
+
+def test_loss_against_size_has_a_figure_where_sizes_are_known(tmp_path, add_results):
+    if "n_parameters" not in ModelSpec.__dataclass_fields__:
+        pytest.skip("specs don't say how large a model is")
+    with open_store(tmp_path / "sizes") as store:
+        for place in range(7):
+            model = replace(spec(f"{place}m"), n_parameters=10 ** (6 + place))
+            losses = [3.0 * 10 ** (-0.05 * place) + 0.01 * n for n in range(-5, 6)]
+            add_results(store, model, "text", losses, metric="loss", higher_is_better=False)
+        made = figures(collect(standings(store), store))
+    (figure,) = (figure for figure in made if figure.section == "scaling")
+    assert figure.rows[0]["exponent"] == pytest.approx(0.05, abs=0.002)
+    assert figure.rows[0]["exponent_low"] < 0.05 < figure.rows[0]["exponent_high"]
+
+
+def test_command_writes_figures(store, tmp_path, parity):
+    code, out, _err = parity(
+        "report", "-w", tmp_path / "out", "--figures", tmp_path / "figures", "--json"
+    )
+    written = json.loads(out)["files"]
+    assert code == 0
+    assert all(Path(name).stat().st_size > 0 for name in written)
+
+
+def test_one_estimate_alone_is_drawn():
+    from reports.figures.intervals import Bar, interval_drawing
+
+    nothing = Estimate(
+        value=0.5, low=float("nan"), high=float("nan"), confidence_level=0.95, method="", n=1
+    )
+    drawing = interval_drawing([Bar(name="only", estimate=nothing)], places=2)
+    assert any(isinstance(mark, Dot) for mark in drawing.marks)
