@@ -12,8 +12,8 @@ from leaderboards.records import Leaderboard
 from leaderboards.rounding import decimals, with_interval
 from reports.figures.axes import Axis, linear_axis
 from reports.figures.drawing import LETTER, Dot, Drawing, Figure, Line, Mark, Symbol, Tone, Words
-from reports.figures.numbers import in_points
 from reports.figures.plot import name_width, short_name
+from reports.figures.shares import in_points
 
 __all__ = ["Bar", "estimate_cells", "interval_drawing", "rating_figure"]
 

@@ -11,8 +11,8 @@ from leaderboards.rounding import with_interval
 from reports.figures.axes import linear_axis
 from reports.figures.drawing import SERIES, Dot, Drawing, Figure, Line, Mark, Words
 from reports.figures.intervals import Bar, estimate_cells, interval_drawing
-from reports.figures.numbers import in_points
 from reports.figures.plot import Plot, legend
+from reports.figures.shares import in_points
 
 __all__ = ["bias_figure", "calibration_figure"]
 

@@ -8,8 +8,8 @@ from evalcore.stats.likely_ranks import rank_probabilities
 from evalcore.stats.mean_covariance import Stratum, mean_covariance
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing, Figure, Tone
-from reports.figures.numbers import per_cent
 from reports.figures.plot import heat_map
+from reports.figures.shares import per_cent
 
 __all__ = ["rank_figure"]
 
