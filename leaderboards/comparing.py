@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.records import Estimate
-from evalcore.stats.paired import (
-    PairedDifference,
-    holm,
-    paired_difference,
-    stratified_difference,
-    tie_letters,
+from evalcore.stats.paired import PairedDifference, paired_difference, stratified_difference
+from evalcore.stats.pairwise import (
+    Values,
+    macro_means,
+    macro_p_values,
+    mcnemar_p_values,
+    sign_flip_p_values,
 )
 from evalcore.store import ScoreTable, Store
-from leaderboards.records import Pair
+from leaderboards.pairs import Pairs
 
-__all__ = ["TaskValues", "compare", "compare_on_average", "letters", "mean_over_tasks"]
+__all__ = ["TaskValues", "compare", "compare_on_average", "means_over_tasks"]
 
-Stratum = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_] | None]
+Stratum = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,27 +30,45 @@ class TaskValues:
     """The values of one metric of one task: models x examples."""
 
     table: ScoreTable
-    groups: NDArray[np.str_] | None
-    """Labels of the clusters that examples come in, shape (n_examples,); None if they don't."""
+    groups: NDArray[np.int64] | None
+    """Numbers of the clusters that examples come in, shape (n_examples,); None if they don't."""
 
     @classmethod
     def load(
-        cls, store: Store, task_hash: str, metric: str, *, fingerprints: Sequence[str]
+        cls,
+        store: Store,
+        task_hash: str,
+        metric: str,
+        *,
+        fingerprints: Sequence[str],
+        category: str | None = None,
     ) -> TaskValues:
-        """Read from the workspace."""
-        examples = store.examples(task_hash)
-        # An example without a group depends on no other: its id is a group of its own.
-        labels = [example.group or example.id for example in examples]
-        clustered = any(example.group is not None for example in examples)
-        return cls(
-            table=store.score_table(task_hash, metric, fingerprints),
-            groups=np.array(labels) if clustered else None,
+        """Read from the workspace; only the examples of a category, if one is given."""
+        table = store.score_table(task_hash, metric, fingerprints)
+        labels = store.example_labels(task_hash)
+        values = cls(table=table, groups=labels.groups)
+        return values if category is None else values.take(labels.in_category(category))
+
+    def take(self, rows: NDArray[np.intp]) -> TaskValues:
+        """Keep some examples."""
+        table = replace(
+            self.table,
+            example_ids=tuple(self.table.example_ids[row] for row in rows),
+            values=self.table.values[:, rows],
+            weights=self.table.weights[:, rows],
         )
+        groups = None if self.groups is None else self.groups[rows]
+        return TaskValues(table=table, groups=groups)
 
     def of(self, fingerprint: str) -> NDArray[np.float64]:
         """Return a model's values, nan where there is none, shape (n_examples,)."""
         values: NDArray[np.float64] = self.table.values[self._row(fingerprint)]
         return values
+
+    def among(self, fingerprints: Sequence[str]) -> Values:
+        """Return the values of some models, for what compares all of them."""
+        rows = [self._row(fingerprint) for fingerprint in fingerprints]
+        return Values(values=self.table.values[rows], groups=self.groups)
 
     def shared_weights(self, model_a: str, model_b: str) -> NDArray[np.float64] | None:
         """Mean of both models' weights, shape (n_examples,); None if all examples weigh the same.
@@ -73,60 +91,83 @@ class TaskValues:
         return self.table.fingerprints.index(fingerprint)
 
 
-def compare(values: TaskValues, fingerprints: Sequence[str], *, level: float) -> tuple[Pair, ...]:
+def compare(values: TaskValues, fingerprints: Sequence[str], *, level: float) -> Pairs:
     """Compare every two models on one task.
 
     Values of 0 and 1 are compared by McNemar's exact test, others by flipping signs, see
     :func:`~evalcore.stats.paired.paired_difference`.
     """
-    return _adjusted(
-        {(a, b): _compare_two(values, a, b, level=level) for a, b in combinations(fingerprints, 2)},
+    return Pairs(
+        fingerprints,
+        _p_values(values, fingerprints),
         level=level,
+        compare=lambda a, b: _compare_two(values, a, b, level=level),
     )
 
 
 def compare_on_average(
     tasks: Sequence[TaskValues], fingerprints: Sequence[str], *, level: float
-) -> tuple[Pair, ...]:
+) -> Pairs:
     """Compare every two models on the average over tasks, in which each task weighs the same."""
-    return _adjusted(
-        {
-            (a, b): stratified_difference([_stratum(task, a, b) for task in tasks], level=level)
-            for a, b in combinations(fingerprints, 2)
-        },
+    return Pairs(
+        fingerprints,
+        macro_p_values([task.among(fingerprints) for task in tasks]),
         level=level,
+        compare=lambda a, b: stratified_difference(
+            [_stratum(task, a, b) for task in tasks], level=level
+        ),
     )
 
 
-def mean_over_tasks(tasks: Sequence[TaskValues], fingerprint: str, *, level: float) -> Estimate:
-    """Estimate a model's average over tasks whose values lie in [0, 1].
+def means_over_tasks(
+    tasks: Sequence[TaskValues], fingerprints: Sequence[str], *, level: float
+) -> dict[str, Estimate]:
+    """Estimate models' averages over tasks whose values lie in [0, 1].
 
-    It is its stratified difference from a model that gets 0 everywhere.
+    Each is the model's stratified difference from a model that gets 0 everywhere.
     """
+    if any(task.groups is not None for task in tasks):
+        means = [_mean_over_tasks(tasks, name, level=level) for name in fingerprints]
+    else:
+        means = macro_means([task.among(fingerprints) for task in tasks], level=level)
+    return {
+        name: replace(
+            mean,
+            low=max(0.0, mean.low),
+            high=min(1.0, mean.high),
+            method=f"mean over {len(tasks)} tasks, {mean.method}",
+        )
+        for name, mean in zip(fingerprints, means, strict=True)
+    }
+
+
+def _mean_over_tasks(tasks: Sequence[TaskValues], fingerprint: str, *, level: float) -> Estimate:
     strata: list[Stratum] = [
         (task.of(fingerprint), np.zeros_like(task.of(fingerprint)), task.groups) for task in tasks
     ]
-    mean = stratified_difference(strata, level=level).difference
-    return Estimate(
-        value=mean.value,
-        low=max(0.0, mean.low),
-        high=min(1.0, mean.high),
-        confidence_level=level,
-        method=f"mean over {len(tasks)} tasks, {mean.method}",
-        n=mean.n,
-        n_unscored=mean.n_unscored,
-    )
+    return stratified_difference(strata, level=level).difference
 
 
-def letters(order: Sequence[str], pairs: Sequence[Pair]) -> dict[str, str]:
-    """Tie groups by fingerprint, for models from best to worst."""
-    place = {fingerprint: index for index, fingerprint in enumerate(order)}
-    differs = np.zeros((len(order), len(order)), dtype=bool)
-    for pair in pairs:
-        if pair.significant and pair.model_a in place and pair.model_b in place:
-            a, b = place[pair.model_a], place[pair.model_b]
-            differs[a, b] = differs[b, a] = True
-    return dict(zip(order, tie_letters(range(len(order)), differs), strict=True))
+def _p_values(values: TaskValues, fingerprints: Sequence[str]) -> NDArray[np.float64]:
+    table = values.among(fingerprints)
+    rows = [values.table.fingerprints.index(name) for name in fingerprints]
+    weights = values.table.weights[rows]
+    weighted = len(np.unique(weights[weights > 0])) > 1
+    if np.isinf(table.values).any() or (weighted and table.is_binary):
+        return _one_by_one(values, fingerprints)
+    if table.is_binary and table.groups is None and not weighted:
+        return mcnemar_p_values(table.values)
+    return sign_flip_p_values(table, weights=weights if weighted else None)
+
+
+def _one_by_one(values: TaskValues, fingerprints: Sequence[str]) -> NDArray[np.float64]:
+    """Compare where only signs of differences can be summed, as with impossible texts."""
+    found = np.ones((len(fingerprints), len(fingerprints)))
+    for first, a in enumerate(fingerprints):
+        for second, b in enumerate(fingerprints[:first]):
+            paired = _compare_two(values, a, b, level=0.95)
+            found[first, second] = found[second, first] = paired.p_value
+    return found
 
 
 def _compare_two(values: TaskValues, a: str, b: str, *, level: float) -> PairedDifference:
@@ -143,19 +184,3 @@ def _compare_two(values: TaskValues, a: str, b: str, *, level: float) -> PairedD
 
 def _stratum(values: TaskValues, a: str, b: str) -> Stratum:
     return values.of(a), values.of(b), values.groups
-
-
-def _adjusted(
-    compared: Mapping[tuple[str, str], PairedDifference], *, level: float
-) -> tuple[Pair, ...]:
-    adjusted = holm([paired.p_value for paired in compared.values()])
-    return tuple(
-        Pair(
-            model_a=a,
-            model_b=b,
-            paired=paired,
-            adjusted_p_value=float(p_value),
-            significant=bool(p_value < 1.0 - level),
-        )
-        for ((a, b), paired), p_value in zip(compared.items(), adjusted, strict=True)
-    )

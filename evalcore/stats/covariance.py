@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
 from evalcore.stats.bradley_terry import PairFit
 from evalcore.stats.counts import Counts
@@ -14,7 +15,8 @@ from evalcore.stats.newton import laplacian
 
 __all__ = ["ClusteredVotes", "Covariance", "cluster_covariance", "told", "vote_covariance"]
 
-_BLOCK_CLUSTERS = 1 << 11
+_MOST_DENSE = 1 << 24
+"""Entries of a table of clusters by models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,17 @@ class ClusteredVotes:
     """``(n_extra, n)`` score of each parameter beyond the strengths; ``n_extra`` may be 0."""
     clusters: Sequence[NDArray[np.int64]]
     """One or two groupings, each ``(n,)`` of cluster numbers from 0."""
+
+    def take(self, rows: NDArray[np.bool_]) -> ClusteredVotes:
+        """Keep some votes, without their clusters."""
+        return ClusteredVotes(
+            model_a=self.model_a[rows],
+            model_b=self.model_b[rows],
+            residual=self.residual[rows],
+            information=self.information[rows],
+            extra=self.extra[:, rows] if len(self.extra) else np.zeros((0, int(rows.sum()))),
+            clusters=(),
+        )
 
 
 def vote_covariance(fit: PairFit, counts: Counts) -> Covariance:
@@ -124,53 +137,117 @@ def _one_way(
     bread: NDArray[np.float64], votes: ClusteredVotes, codes: NDArray[np.int64]
 ) -> Covariance:
     n_models = len(bread) - len(votes.extra)
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    ends = np.append(starts[1:], len(order))
-    total = _model_sums(votes.model_a, votes.model_b, votes.information, shape=(1, n_models))[0]
-    meat = np.zeros_like(bread)
-    share_squares = np.zeros(n_models)
-    for first in range(0, len(starts), _BLOCK_CLUSTERS):
-        low, high = starts[first : first + _BLOCK_CLUSTERS], ends[first : first + _BLOCK_CLUSTERS]
-        rows = order[low[0] : high[-1]]
-        local = np.repeat(np.arange(len(low)), high - low)
-        scores, information = _cluster_sums(votes, rows, local, n_models=n_models)
-        share = information / total
-        keep = np.where(share < 1 - 1e-9, 1 - share, np.inf)  # a lone cluster tells no variance
-        scores[:, :n_models] /= keep
-        meat += scores.T @ scores
-        share_squares += np.sum(share**2, axis=0)
-    n_clusters = max(len(starts), 1)
+    cluster, sizes = _numbered(codes)
+    total = _model_sums(votes, np.zeros(len(codes), np.intp), votes.information, (1, n_models))[0]
+    alone = sizes[cluster] == 1
+    meat, share_squares = _meat_of_votes(votes.take(alone), total)
+    rest, number = votes.take(~alone), (np.cumsum(sizes > 1) - 1)[cluster[~alone]]
+    is_small = int(np.sum(sizes > 1)) * n_models <= _MOST_DENSE
+    more, more_squares = (_meat_dense if is_small else _meat_sparse)(rest, number, total)
+    meat, share_squares = meat + more, share_squares + more_squares
     df = 1 / np.where(share_squares > 0, share_squares, 1.0) - 1
+    n_clusters = max(len(sizes), 1)
     return Covariance(
         matrix=(n_clusters - 1) / n_clusters * (bread @ meat @ bread),
         df=np.where(df > 1e-9, df, 0.0),
     )
 
 
-def _cluster_sums(
-    votes: ClusteredVotes, rows: NDArray[np.intp], local: NDArray[np.intp], *, n_models: int
+def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number the clusters from 0 without gaps; returns the numbers, and the votes of each."""
+    if not len(codes):
+        return codes.astype(np.intp), np.zeros(0, np.intp)
+    if codes.max() < 8 * len(codes):  # then a table is quicker than sorting
+        there = np.bincount(codes)
+        return (np.cumsum(there > 0) - 1)[codes], there[there > 0]
+    _found, numbers, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    return numbers, sizes
+
+
+def _meat_of_votes(
+    votes: ClusteredVotes, total: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores ``(clusters, p)`` and information ``(clusters, m)`` of some clusters' votes."""
-    a, b = local * n_models + votes.model_a[rows], local * n_models + votes.model_b[rows]
-    shape = (int(local[-1]) + 1, n_models)
-    residual = votes.residual[rows]
-    scores = _model_sums(a, b, residual, shape=shape, sign=-1.0)
-    extra = [np.bincount(local, values[rows], shape[0]) for values in votes.extra]
-    information = _model_sums(a, b, votes.information[rows], shape=shape)
-    return np.column_stack([scores, *extra]), information
+    """Sum s sᵀ over votes that are clusters of their own, and the squares of their shares."""
+    n_models, a, b = len(total), votes.model_a, votes.model_b
+    share_a, share_b = votes.information / total[a], votes.information / total[b]
+    score_a, score_b = votes.residual * _kept(share_a), -votes.residual * _kept(share_b)
+    cross = np.bincount(a * n_models + b, score_a * score_b, n_models**2)
+    meat = cross.reshape(n_models, n_models)
+    meat = meat + meat.T
+    meat[np.diag_indices(n_models)] += np.bincount(a, score_a**2, n_models)
+    meat[np.diag_indices(n_models)] += np.bincount(b, score_b**2, n_models)
+    sides = [
+        np.bincount(a, score_a * extra, n_models) + np.bincount(b, score_b * extra, n_models)
+        for extra in votes.extra
+    ]
+    squares = np.bincount(a, share_a**2, n_models) + np.bincount(b, share_b**2, n_models)
+    return _bordered(meat, np.array(sides), votes.extra @ votes.extra.T), squares
+
+
+def _meat_dense(
+    votes: ClusteredVotes, cluster: NDArray[np.intp], total: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum s sᵀ over clusters in a table of clusters by models."""
+    shape = int(cluster.max(initial=-1)) + 1, len(total)
+    share = _model_sums(votes, cluster, votes.information, shape) / total
+    scores = _model_sums(votes, cluster, votes.residual, shape, sign=-1.0) * _kept(share)
+    extra = _extra_sums(votes, cluster, shape[0])
+    meat = _bordered(scores.T @ scores, (scores.T @ extra.T).T, extra @ extra.T)
+    return meat, np.sum(share**2, axis=0)
+
+
+def _meat_sparse(
+    votes: ClusteredVotes, cluster: NDArray[np.intp], total: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum s sᵀ over clusters so many that a table of them by models would not fit."""
+    shape = int(cluster.max(initial=-1)) + 1, len(total)
+    place = np.tile(cluster, 2), np.concatenate([votes.model_a, votes.model_b])
+    # both have their entries in the same places
+    scores, share = (
+        coo_array((np.concatenate([values, sign * values]), place), shape=shape).tocsr()
+        for values, sign in ((votes.residual, -1.0), (votes.information, 1.0))
+    )
+    share.data /= total[share.indices]
+    scores.data *= _kept(share.data)
+    extra = _extra_sums(votes, cluster, shape[0])
+    meat = _bordered((scores.T @ scores).toarray(), (scores.T @ extra.T).T, extra @ extra.T)
+    return meat, np.bincount(share.indices, share.data**2, shape[1])
+
+
+def _kept(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/(1 − h) of the shares h; 0 for a lone cluster, which tells no variance."""
+    lone = share >= 1 - 1e-9
+    return np.where(lone, 0.0, 1 / np.where(lone, 1.0, 1 - share))
+
+
+def _bordered(
+    meat: NDArray[np.float64], cross: NDArray[np.float64], extra: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Put the rows of the parameters beyond the strengths below and beside theirs."""
+    if not len(extra):
+        return meat
+    return np.block([[meat, cross.T], [cross, extra]])
+
+
+def _extra_sums(
+    votes: ClusteredVotes, cluster: NDArray[np.intp], n_clusters: int
+) -> NDArray[np.float64]:
+    sums = [np.bincount(cluster, values, n_clusters) for values in votes.extra]
+    return np.array(sums).reshape(len(votes.extra), n_clusters)
 
 
 def _model_sums(
-    at_a: NDArray[np.intp],
-    at_b: NDArray[np.intp],
+    votes: ClusteredVotes,
+    cluster: NDArray[np.intp],
     values: NDArray[np.float64],
-    *,
     shape: tuple[int, int],
+    *,
     sign: float = 1.0,
 ) -> NDArray[np.float64]:
-    size = shape[0] * shape[1]
-    return (np.bincount(at_a, values, size) + sign * np.bincount(at_b, values, size)).reshape(shape)
+    """Sum values by cluster and model, at A as they are and at B with the sign."""
+    size, first = shape[0] * shape[1], cluster * shape[1]
+    at_a = np.bincount(first + votes.model_a, values, size)
+    return (at_a + sign * np.bincount(first + votes.model_b, values, size)).reshape(shape)
 
 
 def _shrunk(fit: PairFit, counts: Counts) -> NDArray[np.float64]:

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import special
 
-__all__ = ["sign_flip_test"]
+__all__ = ["sign_flip_test", "sign_flip_tests"]
 
 _EXACT_UP_TO = 14
 _RELATIVE_ERROR = 1e-9
+_MOST_STEPS = 200
 
 
 def sign_flip_test(differences: ArrayLike) -> float:
@@ -49,14 +50,12 @@ def sign_flip_test(differences: ArrayLike) -> float:
     0.0625
     """
     flipped = np.abs(np.asarray(differences, dtype=float))
-    observed = abs(float(np.sum(differences)))
     flipped = flipped[flipped > 0.0]
     if len(flipped) == 0:
         return 1.0
-    scale = float(flipped.max())
-    if len(flipped) <= _EXACT_UP_TO:
-        return _exact(flipped / scale, observed / scale)
-    return _saddlepoint(flipped / scale, observed / scale)
+    observed = abs(float(np.sum(differences)))
+    ones = np.ones((1, len(flipped)))
+    return float(sign_flip_tests(flipped[None], ones, np.array([observed]))[0])
 
 
 def _exact(sizes: NDArray[np.float64], observed: float) -> float:
@@ -66,37 +65,98 @@ def _exact(sizes: NDArray[np.float64], observed: float) -> float:
     return float(np.mean(np.abs(sums) >= observed - _RELATIVE_ERROR * sizes.sum()))
 
 
-def _saddlepoint(sizes: NDArray[np.float64], observed: float) -> float:
-    """P(|Σ ±size| ≥ observed) from the cumulants K(t) = Σ log cosh(t·size)."""
-    total = float(sizes.sum())
-    if observed >= total * (1.0 - _RELATIVE_ERROR):
-        return float(2.0 ** (1 - len(sizes)))
-    spread = float(np.sum(sizes**2))
-    if observed <= 1e-4 * math.sqrt(spread):
-        return 1.0
+def sign_flip_tests(
+    sizes: NDArray[np.float64], counts: NDArray[np.float64], observed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """P-values of :func:`sign_flip_test` for many sets of differences at once.
 
-    def slope(t: float) -> float:
-        return float(sizes @ np.tanh(t * sizes)) - observed
+    Parameters
+    ----------
+    sizes
+        ``(k, s)`` sizes of differences, at least 0.
+    counts
+        ``(k, s)`` how many differences have each size.
+    observed
+        ``(k,)`` absolute value of each set's sum.
 
-    upper = 1.0 / sizes.min()
-    while slope(upper) < 0.0:
-        upper *= 2.0
-    t = float(optimize.brentq(slope, 0.0, upper, xtol=1e-14, rtol=1e-13))
-    exponent = np.abs(t * sizes)
-    cumulant = float(np.sum(exponent + np.log1p(np.exp(-2.0 * exponent)) - math.log(2.0)))
-    curvature = float(np.sum((sizes / np.cosh(np.minimum(exponent, 350.0))) ** 2))
-    w = math.sqrt(max(2.0 * (t * observed - cumulant), 0.0))
-    span = _lattice_span(sizes)
-    u = (t if span == 0.0 else -math.expm1(-span * t) / span) * math.sqrt(curvature)
-    tail = stats.norm.sf(w) + stats.norm.pdf(w) * (1.0 / u - 1.0 / w)
-    return float(min(1.0, max(2.0 * tail, 2.0 ** (1 - len(sizes)))))
+    Returns
+    -------
+    NDArray
+        ``(k,)``; 1 where no difference is other than zero.
+    """
+    counts = np.where(sizes > 0.0, counts, 0.0)
+    sizes = np.where(counts > 0.0, sizes, 0.0)
+    scale = sizes.max(axis=1, initial=0.0)
+    n_each = counts.sum(axis=1)
+    p_values = np.ones(len(sizes))
+    for row in np.flatnonzero((n_each > 0) & (n_each <= _EXACT_UP_TO)):
+        every = np.repeat(sizes[row], counts[row].astype(int)) / scale[row]
+        p_values[row] = _exact(every, observed[row] / scale[row])
+    many = np.flatnonzero(n_each > _EXACT_UP_TO)
+    if len(many):
+        p_values[many] = _saddlepoint(
+            sizes[many] / scale[many, None], counts[many], observed[many] / scale[many]
+        )
+    return p_values
 
 
-def _lattice_span(sizes: NDArray[np.float64]) -> float:
-    """Distance between neighbouring sums if all sizes are multiples of one unit, else 0."""
-    for divisor in range(1, 7):
-        unit = float(sizes.min()) / divisor
-        multiples = sizes / unit
-        if np.all(np.abs(multiples - np.rint(multiples)) < 1e-6):
-            return 2.0 * unit
-    return 0.0
+def _saddlepoint(
+    sizes: NDArray[np.float64], counts: NDArray[np.float64], observed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """P(|Σ ±size| ≥ observed) by row, from the cumulants K(t) = Σ log cosh(t·size)."""
+    total, spread = (counts * sizes).sum(axis=1), (counts * sizes**2).sum(axis=1)
+    least = 2.0 ** (1.0 - counts.sum(axis=1))
+    p_values = np.ones(len(sizes))
+    whole = observed >= total * (1.0 - _RELATIVE_ERROR)
+    p_values[whole] = least[whole]
+    rows = np.flatnonzero(~whole & (observed > 1e-4 * np.sqrt(spread)))
+    if len(rows) == 0:
+        return p_values
+    sizes, counts, observed = sizes[rows], counts[rows], observed[rows]
+    t = _root(sizes, counts, observed)
+    exponent = t[:, None] * sizes
+    cumulant = np.sum(
+        counts * (exponent + np.log1p(np.exp(-2.0 * exponent)) - math.log(2.0)), axis=1
+    )
+    curvature = np.sum(counts * (sizes / np.cosh(np.minimum(exponent, 350.0))) ** 2, axis=1)
+    w = np.sqrt(np.maximum(2.0 * (t * observed - cumulant), 0.0))
+    span = _lattice_span(sizes, counts)
+    lattice = -np.expm1(-span * t) / np.where(span > 0.0, span, 1.0)
+    u = np.where(span > 0.0, lattice, t) * np.sqrt(curvature)
+    tail = special.ndtr(-w) + np.exp(-(w**2) / 2) / math.sqrt(2 * math.pi) * (1.0 / u - 1.0 / w)
+    p_values[rows] = np.clip(2.0 * tail, least[rows], 1.0)
+    return p_values
+
+
+def _root(
+    sizes: NDArray[np.float64], counts: NDArray[np.float64], observed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Solve Σ size·tanh(t·size) = observed by row.
+
+    The left side is concave in t, so that Newton's steps from 0 never go beyond the root.
+    """
+    t = np.zeros(len(sizes))
+    moving = np.arange(len(sizes))
+    weighted = counts * sizes
+    for _ in range(_MOST_STEPS):
+        slope = np.tanh(t[moving, None] * sizes[moving])
+        missing = observed[moving] - np.sum(weighted[moving] * slope, axis=1)
+        steepness = np.sum(weighted[moving] * sizes[moving] * (1.0 - slope**2), axis=1)
+        step = missing / steepness
+        t[moving] += step
+        moving = moving[step > 1e-13 * t[moving]]
+        if not len(moving):
+            break
+    return t
+
+
+def _lattice_span(sizes: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance between neighbouring sums, by row, if all sizes are multiples of one unit, else 0."""
+    there = counts > 0.0
+    smallest = np.min(sizes, axis=1, initial=1.0, where=there)
+    span = np.zeros(len(sizes))
+    for divisor in range(6, 0, -1):  # the largest unit is tried last, and wins
+        multiples = sizes * (divisor / smallest[:, None])
+        fits = np.all((np.abs(multiples - np.rint(multiples)) < 1e-6) | ~there, axis=1)
+        span = np.where(fits, 2.0 * smallest / divisor, span)
+    return span

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalcore.errors import WorkspaceError
-from evalcore.store import arena_schema
+from evalcore.store import arena_schema, board_schema
 from evalcore.store.opening import is_there, open_engine, without_password
 from evalcore.store.store import ScoreTable, Store
 
-__all__ = ["ScoreTable", "Store", "arena_schema", "open_store"]
+__all__ = ["ScoreTable", "Store", "arena_schema", "board_schema", "open_store"]
 
 
 def open_store(workspace: Path, store_url: str | None = None, *, create: bool = True) -> Store:

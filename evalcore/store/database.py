@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
+from evalcore.errors import WorkspaceError
 from evalcore.store.opening import explained
 
 __all__ = ["KEYS_PER_QUERY", "Database", "insert_rows", "nan_if_null", "null_if_nan"]
@@ -51,6 +52,12 @@ class Database:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with explained(self.where), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _caching(self) -> Iterator[Connection]:
+        """Write what is derived; where it can't be written, as on a full disk, nothing is lost."""
+        with suppress(WorkspaceError), self._writing() as connection:
             yield connection
 
     @contextmanager

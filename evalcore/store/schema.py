@@ -36,7 +36,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()

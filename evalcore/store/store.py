@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from evalcore.codec import example_from, jsonable, run_from, spec_from
 from evalcore.protocols import Completion, ExampleSet, Loglikelihood, Response
@@ -25,8 +23,10 @@ from evalcore.records import (
     utc_now,
 )
 from evalcore.store import arena_schema, schema
+from evalcore.store.ballots import Ballots
 from evalcore.store.claims import Claims
 from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
+from evalcore.store.score_tables import ScoreTable, ScoreTables
 from evalcore.store.verdicts import Verdicts
 
 __all__ = ["Answered", "ScoreTable", "Store"]
@@ -45,20 +45,7 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreTable:
-    """One metric of one task: models × examples, aligned, so that models compare in pairs."""
-
-    fingerprints: tuple[str, ...]
-    example_ids: tuple[str, ...]
-    """In the task's order."""
-    values: NDArray[np.float64]
-    """(n_models, n_examples); nan = unscored or missing."""
-    weights: NDArray[np.float64]
-    """(n_models, n_examples); 0 where missing."""
-
-
-class Store(Claims, Verdicts, Database):
+class Store(Ballots, ScoreTables, Claims, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
@@ -248,34 +235,6 @@ class Store(Claims, Verdicts, Database):
                 Score(**row._asdict() | {"value": nan_if_null(row.value)})
                 for row in connection.execute(query)
             ]
-
-    def score_table(
-        self, task_hash: str, metric: str, fingerprints: Sequence[str] | None = None
-    ) -> ScoreTable:
-        """One metric of one task for some models, or for all that have it."""
-        score, place = schema.score.c, schema.task_example.c
-        order = (
-            sa.select(place.example_id).where(place.task_hash == task_hash).order_by(place.position)
-        )
-        query = sa.select(score.fingerprint, score.example_id, score.value, score.weight).where(
-            score.task_hash == task_hash, score.metric == metric
-        )
-        with self._reading() as connection:
-            example_ids = tuple(connection.scalars(order))
-            cells = connection.execute(query).all()
-        models = tuple(fingerprints or sorted({cell.fingerprint for cell in cells}))
-        row_of = {fingerprint: row for row, fingerprint in enumerate(models)}
-        column_of = {example_id: column for column, example_id in enumerate(example_ids)}
-        values = np.full((len(models), len(example_ids)), np.nan)
-        weights = np.zeros_like(values)
-        for cell in cells:
-            if cell.fingerprint in row_of and cell.example_id in column_of:
-                place_ = row_of[cell.fingerprint], column_of[cell.example_id]
-                values[place_] = nan_if_null(cell.value)
-                weights[place_] = cell.weight
-        return ScoreTable(
-            fingerprints=models, example_ids=example_ids, values=values, weights=weights
-        )
 
     def save_run(self, run: EvalRun) -> None:
         """Store a run's summary, replacing an earlier one of the same work."""
