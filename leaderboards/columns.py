@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from evalcore.records import Estimate, EvalRun
-from leaderboards.comparing import TaskValues, compare, letters
-from leaderboards.records import Column, not_worse
+from leaderboards.comparing import TaskValues, compare
+from leaderboards.records import Column
 
 __all__ = ["best_first", "is_mean_share", "make_column"]
 
@@ -31,10 +31,11 @@ def make_column(
         task_hash=run.task_hash,
         n_examples=len(values.table.example_ids),
         in_rating=in_rating,
+        is_share=in_rating and is_mean_share(runs, values),
         runs=runs,
         pairs=pairs,
-        tie_groups=letters(order, pairs),
-        best=not_worse(tuple(order), pairs),
+        tie_groups=pairs.letters(order),
+        best=pairs.not_worse(order),
     )
 
 

@@ -1,4 +1,4 @@
-"""Every two models of a column compared; what is told of a pair is computed when it is asked for."""
+"""Every two models of a column compared; a pair's difference is computed when it is asked for."""
 
 from __future__ import annotations
 

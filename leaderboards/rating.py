@@ -6,30 +6,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalcore.records import Estimate
-from leaderboards.comparing import TaskValues, compare, compare_on_average, mean_over_tasks
-from leaderboards.records import Column, Pair
+from leaderboards.columns import best_first
+from leaderboards.comparing import TaskValues, compare, compare_on_average, means_over_tasks
+from leaderboards.pairs import Pairs, no_pairs
+from leaderboards.records import Column, Source
+from leaderboards.request import By
 
-__all__ = ["Rating", "rate"]
+__all__ = ["RankRange", "Rating", "rate_by_scores", "rate_by_votes"]
+
+
+@dataclass(frozen=True, slots=True)
+class RankRange:
+    """Ranks that the data do not rule out."""
+
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     """One number for each model that has all that is needed, and every two of them compared."""
 
+    by: By
     title: str
     higher_is_better: bool
     estimates: Mapping[str, Estimate]
     """By fingerprint."""
-    pairs: tuple[Pair, ...]
+    ranges: Mapping[str, RankRange]
+    """By fingerprint."""
+    pairs: Pairs
 
 
-def rate(columns: Sequence[Column], values: Mapping[str, TaskValues], *, level: float) -> Rating:
+def rate_by_scores(
+    columns: Sequence[Column], values: Mapping[str, TaskValues], *, level: float
+) -> Rating:
     """Rate the models that have a value in every column.
 
     A single column is its own rating; several are averaged.
     """
     if not columns:
-        return Rating(title="none", higher_is_better=True, estimates={}, pairs=())
+        return Rating(
+            by="score",
+            title="none",
+            higher_is_better=True,
+            estimates={},
+            ranges={},
+            pairs=no_pairs(),
+        )
     complete = [
         fingerprint
         for fingerprint in columns[0].runs
@@ -37,24 +60,51 @@ def rate(columns: Sequence[Column], values: Mapping[str, TaskValues], *, level: 
     ]
     if len(columns) == 1:
         (column,) = columns
-        return Rating(
-            title=f"{column.task}, {column.metric}",
-            higher_is_better=column.higher_is_better,
-            estimates={
-                fingerprint: column.runs[fingerprint].estimates[column.metric]
-                for fingerprint in complete
-            },
-            pairs=column.pairs
-            if len(complete) == len(column.runs)
-            else compare(values[column.task], complete, level=level),
-        )
-    tasks = [values[column.task] for column in columns]
-    return Rating(
-        title=f"mean over {len(columns)} tasks",
-        higher_is_better=True,
-        estimates={
-            fingerprint: mean_over_tasks(tasks, fingerprint, level=level)
+        estimates = {
+            fingerprint: column.runs[fingerprint].estimates[column.metric]
             for fingerprint in complete
-        },
-        pairs=compare_on_average(tasks, complete, level=level),
+        }
+        pairs = column.pairs
+        if len(complete) < len(column.runs):
+            pairs = compare(values[column.task], complete, level=level)
+        title, higher = f"{column.task}, {column.metric}", column.higher_is_better
+    else:
+        tasks = [values[column.task] for column in columns]
+        estimates = means_over_tasks(tasks, complete, level=level)
+        pairs = compare_on_average(tasks, complete, level=level)
+        title, higher = f"mean over {len(columns)} tasks", True
+    return Rating(
+        by="score",
+        title=title,
+        higher_is_better=higher,
+        estimates=estimates,
+        ranges=_ranges(best_first(estimates, higher_is_better=higher), pairs),
+        pairs=pairs,
     )
+
+
+def rate_by_votes(source: Source) -> Rating:
+    """Rate models by the comparisons of one kind of rater."""
+    ranked = {name: row for name, row in source.rows.items() if row.rank is not None}
+    return Rating(
+        by=source.kind,
+        title=f"{source.title}, Elo scale",
+        higher_is_better=True,
+        estimates={name: row.rating for name, row in ranked.items()},
+        ranges={
+            name: RankRange(row.rank_low or 1, row.rank_high or len(ranked))
+            for name, row in ranked.items()
+        },
+        pairs=source.pairs,
+    )
+
+
+def _ranges(order: Sequence[str], pairs: Pairs) -> dict[str, RankRange]:
+    """From 1 + the significantly better models to all but the significantly worse ones."""
+    differs = pairs.differ(order)
+    return {
+        name: RankRange(
+            1 + int(differs[place, :place].sum()), len(order) - int(differs[place, place:].sum())
+        )
+        for place, name in enumerate(order)
+    }

@@ -3,29 +3,120 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from evalcore.records import EvalRun, Standing
-from evalcore.stats.paired import PairedDifference
+from evalcore.records import Estimate, EvalRun, RaterKind, Standing
+from leaderboards.pairs import Pair, Pairs
+from leaderboards.request import BoardRequest, By
 
-__all__ = ["Column", "Leaderboard", "Pair", "not_worse"]
+__all__ = [
+    "Column",
+    "Cost",
+    "Deprecation",
+    "Leaderboard",
+    "Pair",
+    "SharedAgreement",
+    "Source",
+    "SourceRow",
+    "Versus",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two models on the same examples."""
+class Versus:
+    """A model against the reference."""
 
-    model_a: str
-    """Fingerprint."""
-    model_b: str
-    """Fingerprint."""
-    paired: PairedDifference
-    """Model a minus model b, and the raw p-value of no difference."""
-    adjusted_p_value: float
-    """Holm's, over all pairs of the column or of the rating."""
-    significant: bool
-    """Whether the adjusted p-value is below 1 - the leaderboard's confidence level."""
+    win_rate: Estimate
+    """Ties count half; without votes, or for the reference itself, its value is nan."""
+    wins: int
+    ties: int
+    losses: int
+    p_difference: float
+    p_parity: float
+    """Of a win rate outside the margin."""
+    smallest_margin: float
+    """Least margin at which parity would be shown."""
+    verdict: str
+    """In words, with the margin where it claims parity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """What one kind of rater says of a model."""
+
+    rating: Estimate
+    """On the Elo scale; infinite for a model that won, or lost, everything."""
+    rank: int | None
+    """Among the models that this kind of rater compared; None if it can't be compared."""
+    rank_low: int | None
+    rank_high: int | None
+    n_comparisons: int
+    versus: Versus | None
+    """None without a reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Comparisons by raters of one kind, and the ratings that follow from them."""
+
+    kind: RaterKind
+    title: str
+    """Such as ``human votes``; simulated ones are called that."""
+    rows: Mapping[str, SourceRow]
+    """By fingerprint; models that it did not compare are missing."""
+    raters: tuple[str, ...]
+    """Judges by name; people are counted only."""
+    n_comparisons: int
+    n_raters: int
+    n_examples: int
+    method: str
+    scale: str
+    warnings: tuple[str, ...]
+    pairs: Pairs
+    """Every two models that have a rating, on the Elo scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedAgreement:
+    """Judges and people on the same answers."""
+
+    n_pairs: int
+    """Verdicts beside votes on the same two answers."""
+    n_units: int
+    """Pairs of answers that both looked at."""
+    share: Estimate
+    """Of equal labels, a tie being one."""
+    kappa: Estimate
+    """Cohen's, whichever model is called A."""
+    ac1: Estimate
+    """Gwet's, which a rare label does not bring down."""
+    by_model: Mapping[str, Estimate]
+    """Share of equal labels on pairs of answers with a model in it, by fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a variant takes; nan where nobody knows."""
+
+    training_usd: float
+    """Published, of making it from its base."""
+    api_usd: float
+    """Paid for its answers in this workspace."""
+    disk_bytes: float
+    memory_bytes: float
+    """Highest resident memory."""
+    decode_tokens_per_s: float
+    prefill_tokens_per_s: float
+    joules_per_token: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deprecation:
+    """Since when a model is not to be used any more, and why."""
+
+    created_utc: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +130,11 @@ class Column:
     n_examples: int
     in_rating: bool
     """Whether the rating rests on it."""
+    is_share: bool
+    """Whether the rating rests on it, and it is a mean of values in [0, 1]; more is better."""
     runs: Mapping[str, EvalRun]
     """By fingerprint; a model that was not run on the task is missing."""
-    pairs: tuple[Pair, ...]
+    pairs: Pairs
     """Every two of its models, on the scale of the examples' values."""
     tie_groups: Mapping[str, str]
     """Letters by fingerprint; models that share one are not significantly different here."""
@@ -60,7 +153,7 @@ class Column:
 
     def pair(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models, by fingerprint and in either order; None if one is missing."""
-        return _find(self.pairs, model_a, model_b)
+        return self.pairs.find(model_a, model_b)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +164,7 @@ class Leaderboard:
     """Best first; models without a rank last."""
     columns: tuple[Column, ...]
     """Those in the rating first, each part in the order of the task names."""
-    pairs: tuple[Pair, ...]
+    pairs: Pairs
     """Every two ranked models, compared on the rating."""
     rating_title: str
     """What the rating is, in a few words."""
@@ -80,6 +173,31 @@ class Leaderboard:
     """Of all intervals; 1 minus it is the level of all tests."""
     warnings: tuple[str, ...]
     """What a reader has to know."""
+    request: BoardRequest
+    """What was asked for."""
+    ranked_by: By
+    """What the rating and the rank rest on."""
+    sources: tuple[Source, ...] = ()
+    """Comparisons, in the order human, judge, rule, simulated; those that there are."""
+    reference: str | None = None
+    """Fingerprint of the model that the others are compared with."""
+    score_versus: Mapping[str, Versus] = field(default_factory=dict)
+    """By fingerprint: automated scores against the reference's, example by example."""
+    agreement: SharedAgreement | None = None
+    """Judges beside people; None where they have no answers in common."""
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    """By fingerprint."""
+    deprecated: Mapping[str, Deprecation] = field(default_factory=dict)
+    """By fingerprint, of the models that are not to be used any more; their rows stay."""
+
+    def source(self, kind: str) -> Source | None:
+        """Return the comparisons by one kind of rater; None if there are none."""
+        return next((source for source in self.sources if source.kind == kind), None)
+
+    @property
+    def rating_is_share(self) -> bool:
+        """Whether the rating is a mean of values in [0, 1] of which more is better."""
+        return self.ranked_by == "score" and any(column.is_share for column in self.columns)
 
     @property
     def ranked(self) -> tuple[Standing, ...]:
@@ -89,25 +207,8 @@ class Leaderboard:
     @property
     def leaders(self) -> tuple[str, ...]:
         """Fingerprints of the first model and of all that are not significantly different."""
-        return not_worse(tuple(standing.model.fingerprint for standing in self.ranked), self.pairs)
+        return self.pairs.not_worse([standing.model.fingerprint for standing in self.ranked])
 
     def pair(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models on the rating, by fingerprint; None if one has no rank."""
-        return _find(self.pairs, model_a, model_b)
-
-
-def not_worse(order: tuple[str, ...], pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Find the first of some models and those that don't differ from it significantly."""
-    worse = {
-        fingerprint
-        for pair in pairs
-        if pair.significant and order[0] in (pair.model_a, pair.model_b)
-        for fingerprint in (pair.model_a, pair.model_b)
-    }
-    return order[:1] + tuple(item for item in order[1:] if item not in worse)
-
-
-def _find(pairs: tuple[Pair, ...], model_a: str, model_b: str) -> Pair | None:
-    """Find the comparison of two models, whichever of them is its first."""
-    wanted = {model_a, model_b}
-    return next((pair for pair in pairs if {pair.model_a, pair.model_b} == wanted), None)
+        return self.pairs.find(model_a, model_b)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from evalcore.errors import InputError
 from evalcore.records import EvalRun, ModelSpec
-from evalcore.store import Store
+from leaderboards.request import BoardRequest
+from leaderboards.roster import Roster
 
 __all__ = ["Selection", "select_runs"]
 
@@ -25,39 +26,42 @@ class Selection:
 
 
 def select_runs(
-    store: Store, *, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None
+    roster: Roster, runs: Sequence[EvalRun], request: BoardRequest, *, voted: Collection[str] = ()
 ) -> Selection:
     """Choose for each task the version that most models have been run on, the newest of equals.
 
     Parameters
     ----------
-    store
-        The workspace.
-    tasks
-        Names of tasks; all if not given.
-    models
-        Names of models, or the first digits of their fingerprints; all if not given.
+    roster
+        All models.
+    runs
+        All runs, oldest first.
+    request
+        Names of tasks and models, and filters.
+    voted
+        Fingerprints of models that stay on the board without a run.
 
     Raises
     ------
     InputError
-        If the workspace has no run, or none of a task or model asked for.
+        For a task or model that there is not, and where filters let no model through.
     """
-    runs = store.runs()
-    if not runs:
-        raise InputError(
-            f"workspace {store.where} has no results yet; "
-            "make some with: parity eval -m MODEL -t TASK"
-        )
-    given = _specs(store, runs)
-    specs = _unique_names(given)
-    wanted = frozenset(specs) if models is None else _fingerprints(models, given, specs)
+    specs = roster.specs
+    wanted = frozenset(specs)
+    if request.models is not None:
+        wanted = frozenset().union(*(roster.find(text) for text in request.models))
+    admitted = frozenset(name for name in wanted if request.filters.admits(specs[name]))
+    if wanted and not admitted:
+        said = "; ".join(request.filters.words())
+        raise InputError(f"no model is known to pass the filter: {said}")
     by_task: dict[str, list[EvalRun]] = defaultdict(list)
     for run in runs:
-        if run.spec.fingerprint in wanted:
+        if run.spec.fingerprint in admitted:
             by_task[run.task].append(run)
-    names = _task_names(tasks, by_task)
-    present = {run.spec.fingerprint for task in names for run in by_task[task]}
+    names = _task_names(request.tasks, by_task)
+    present = {run.spec.fingerprint for task in names for run in by_task[task]} | (
+        admitted & frozenset(voted)
+    )
     order = [fingerprint for fingerprint in specs if fingerprint in present]
     chosen, warnings = {}, []
     for task in names:
@@ -66,52 +70,18 @@ def select_runs(
         chosen[task] = {f: versions[best][f] for f in order if f in versions[best]}
         warnings += _left_out(task, versions, best, specs)
     missing = ", ".join(
-        specs[fingerprint].name for fingerprint in specs if fingerprint in wanted - present
+        specs[fingerprint].name for fingerprint in specs if fingerprint in admitted - present
     )
     if missing:
         warnings.append(f"left out, as they have no result on these tasks: {missing}")
+    if admitted != wanted:
+        said = "; ".join(request.filters.words())
+        warnings.append(f"{len(admitted)} of {len(wanted)} models pass the filter: {said}")
     return Selection(
         models={fingerprint: specs[fingerprint] for fingerprint in order},
         runs=chosen,
         warnings=tuple(warnings),
     )
-
-
-def _specs(store: Store, runs: Sequence[EvalRun]) -> dict[str, ModelSpec]:
-    """Specs of the models that have runs, under the name last given, sorted by name."""
-    known = store.models()
-    specs = {run.spec.fingerprint: run.spec for run in runs}
-    specs = {fingerprint: known.get(fingerprint, spec) for fingerprint, spec in specs.items()}
-    return dict(sorted(specs.items(), key=lambda item: (item[1].name, item[0])))
-
-
-def _unique_names(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """Append the beginning of the fingerprint where different models have one name."""
-    names = [spec.name for spec in specs.values()]
-    return {
-        fingerprint: spec
-        if names.count(spec.name) == 1
-        else replace(spec, name=f"{spec.name} #{fingerprint[:6]}")
-        for fingerprint, spec in specs.items()
-    }
-
-
-def _fingerprints(
-    models: Sequence[str], given: Mapping[str, ModelSpec], specs: Mapping[str, ModelSpec]
-) -> frozenset[str]:
-    found: set[str] = set()
-    for model in models:
-        matching = {
-            fingerprint
-            for fingerprint in specs
-            if model in (given[fingerprint].name, specs[fingerprint].name)
-            or (len(model) >= 6 and fingerprint.startswith(model))
-        }
-        if not matching:
-            names = ", ".join(sorted(spec.name for spec in specs.values()))
-            raise InputError(f"model must be one that was evaluated, {names}; got {model!r}")
-        found |= matching
-    return frozenset(found)
 
 
 def _task_names(tasks: Sequence[str] | None, present: Mapping[str, object]) -> list[str]:

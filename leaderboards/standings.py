@@ -3,105 +3,134 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from evalcore.errors import InputError
 from evalcore.records import Efficiency, Estimate, Standing
 from evalcore.store import Store
-from leaderboards.columns import best_first, is_mean_share, make_column
-from leaderboards.comparing import TaskValues, letters
-from leaderboards.flags import without_flagged
+from leaderboards.columns import best_first
+from leaderboards.compared import Compared, compared_part
+from leaderboards.costs import costs_of
+from leaderboards.deprecation import deprecations
 from leaderboards.notes import notes
-from leaderboards.rating import Rating, rate
+from leaderboards.rating import Rating, rate_by_votes
 from leaderboards.records import Leaderboard
-from leaderboards.selection import Selection, select_runs
+from leaderboards.request import BoardRequest
+from leaderboards.roster import make_roster
+from leaderboards.scored import Scored, scored_part
+from leaderboards.selection import Selection
 
 __all__ = ["standings"]
 
 
 def standings(
     store: Store,
+    request: BoardRequest | None = None,
     *,
     tasks: Sequence[str] | None = None,
     models: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> Leaderboard:
-    """Rank the models of a workspace.
+    """Rank the models of a workspace by what there is: scores, votes, verdicts, or all of them.
 
-    The rating is the mean over tasks of the primary metric, each task weighing the same. Only tasks
-    enter whose metric is a plain mean of values in [0, 1] of which more is better; others, such as
-    perplexities, are shown but not averaged. A single task is rated by its own metric, whatever it
-    is. Models differ significantly if a paired test on the same examples says so after Holm's
-    correction over all pairs: McNemar's exact test or flipping signs for a single task, flipping
-    signs within tasks for several.
+    **By scores.** The rating is the mean over tasks of the primary metric, each task weighing the
+    same. Only tasks enter whose metric is a plain mean of values in [0, 1] of which more is better;
+    others, such as perplexities, are shown but not averaged. A single task is rated by its own
+    metric, whatever it is. Models differ significantly if a paired test on the same examples says
+    so after Holm's correction over all pairs: McNemar's exact test or flipping signs for a single
+    task, flipping signs within tasks for several.
+
+    **By comparisons.** Bradley–Terry ratings on the Elo scale with intervals clustered by rater and
+    example, see :func:`~evalcore.stats.ratings.rate_votes`, for people, judges and rules apart.
 
     Parameters
     ----------
     store
         The workspace.
-    tasks
-        Names of the tasks to rank by; all if not given.
-    models
-        Names of models, or the first digits of their fingerprints; all if not given.
-    level
-        Confidence level of ratings and differences; 1 - level is the level of tests. A task's own
-        estimates keep the level of their run.
+    request
+        Tasks, models, filters, what to rank by and whom to compare with.
+    tasks, models
+        Names, in place of those of the request.
 
     Returns
     -------
     Leaderboard
         With one model its rank is 1 and there is no pair. Models with exactly the same rating share
-        a rank. A model that lacks a task of the rating has none. For n ranked models, rank_low is
-        1 + the number of significantly better ones and rank_high is n - the number of significantly
-        worse ones. A model whose answers work on a judge is not ranked by that judge.
+        a rank. A model that lacks a task of the rating has none. For n models ranked by scores,
+        rank_low is 1 + the number of significantly better ones and rank_high is n - the number of
+        significantly worse ones. A model whose answers work on a judge is not ranked by that judge.
 
     Raises
     ------
     InputError
-        If the workspace has no run, or none of a task or model asked for.
+        If the workspace has nothing to rank by, or none of a task or model asked for.
     """
-    selection = without_flagged(select_runs(store, tasks=tasks, models=models), store)
-    values = {}
-    for task, runs in selection.runs.items():
-        run = next(iter(runs.values()))
-        values[task] = TaskValues.load(
-            store, run.task_hash, run.primary_metric, fingerprints=list(runs)
+    request = request or BoardRequest()
+    if tasks is not None:
+        request = replace(request, tasks=tuple(tasks))
+    if models is not None:
+        request = replace(request, models=tuple(models))
+    runs, votes = store.runs(), store.votes(kinds=request.kinds)
+    if not runs and votes is None:
+        raise InputError(
+            f"workspace {store.where} has no results yet; "
+            "make some with: parity eval -m MODEL -t TASK"
         )
-    averaged = [task for task in values if is_mean_share(selection.runs[task], values[task])]
-    rated = averaged or (list(values) if len(values) == 1 else [])
-    columns = tuple(
-        make_column(selection.runs[task], values[task], in_rating=task in rated, level=level)
-        for task in sorted(values, key=lambda task: (task not in rated, task))
-    )
-    rating = rate([column for column in columns if column.in_rating], values, level=level)
+    roster = make_roster(store, runs, () if votes is None else votes.models)
+    if request.reference is not None:
+        request = replace(request, reference=roster.one(request.reference))
+    scored = scored_part(store, roster, runs, request)
+    models_shown = scored.selection.models
+    compared = compared_part(store, roster, votes, request, models=models_shown)
+    rating = _rating(scored, compared, request)
+    warnings = [*scored.selection.warnings, *compared.warnings]
+    if rating.by == "score":
+        warnings += notes(models_shown, scored.columns, scored.rating)
     return Leaderboard(
-        standings=(*_ranked(selection, rating), *_unranked(selection, rating)),
-        columns=columns,
+        standings=(
+            *_ranked(scored.selection, rating),
+            *_unranked(scored.selection, rating, level=request.level),
+        ),
+        columns=scored.columns,
         pairs=rating.pairs,
         rating_title=rating.title,
         rating_higher_is_better=rating.higher_is_better,
-        confidence_level=level,
-        warnings=(*selection.warnings, *notes(selection.models, columns, rating)),
+        confidence_level=request.level,
+        warnings=tuple(warnings),
+        request=request,
+        ranked_by=rating.by,
+        sources=compared.sources,
+        reference=request.reference,
+        score_versus=scored.versus,
+        agreement=compared.agreement,
+        costs=costs_of(scored.selection, store),
+        deprecated=deprecations(store, models_shown),
     )
+
+
+def _rating(scored: Scored, compared: Compared, request: BoardRequest) -> Rating:
+    """Choose what ranks: what was asked for, or the first that there is."""
+    by_kind = {source.kind: source for source in compared.sources}
+    wanted = request.by
+    if wanted is None:
+        wanted = "score" if scored.columns or not by_kind else next(iter(by_kind))
+    if wanted == "score":
+        return scored.rating
+    if wanted not in by_kind:
+        there = ", ".join([*(["score"] if scored.columns else []), *by_kind]) or "nothing"
+        raise InputError(f"--by must be one of what there is to rank by, {there}; got {wanted!r}")
+    return rate_by_votes(by_kind[wanted])
 
 
 def _ranked(selection: Selection, rating: Rating) -> list[Standing]:
     order = best_first(rating.estimates, higher_is_better=rating.higher_is_better)
-    place = {fingerprint: index for index, fingerprint in enumerate(order)}
-    n_better: Counter[str] = Counter()
-    n_worse: Counter[str] = Counter()
-    for pair in rating.pairs:
-        if pair.significant:
-            better, worse = sorted((pair.model_a, pair.model_b), key=place.__getitem__)
-            n_worse[better] += 1
-            n_better[worse] += 1
-    tie_groups = letters(order, rating.pairs)
+    tie_groups = rating.pairs.letters(order)
     ratings = [rating.estimates[fingerprint].value for fingerprint in order]
     return [
         Standing(
             rank=1 + ratings.index(rating.estimates[fingerprint].value),
-            rank_low=1 + n_better[fingerprint],
-            rank_high=len(order) - n_worse[fingerprint],
+            rank_low=rating.ranges[fingerprint].low,
+            rank_high=rating.ranges[fingerprint].high,
             tie_group=tie_groups[fingerprint],
             model=selection.models[fingerprint],
             rating=rating.estimates[fingerprint],
@@ -112,9 +141,9 @@ def _ranked(selection: Selection, rating: Rating) -> list[Standing]:
     ]
 
 
-def _unranked(selection: Selection, rating: Rating) -> list[Standing]:
+def _unranked(selection: Selection, rating: Rating, *, level: float) -> list[Standing]:
     nothing = Estimate(
-        value=math.nan, low=math.nan, high=math.nan, confidence_level=0.95, method="none", n=0
+        value=math.nan, low=math.nan, high=math.nan, confidence_level=level, method="none", n=0
     )
     return [
         Standing(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
+
 from evalcore.judges.attacks import AnswerCheck, check_answers
 from evalcore.store import Store
+from evalcore.votes.columns import Votes
 
-__all__ = ["check_model", "flagged_models"]
+__all__ = ["check_model", "flagged_among", "flagged_models"]
 
 _MOST_ANSWERS = 200
 """Enough to see what a model does in one answer of twenty, and quick."""
@@ -34,9 +37,29 @@ def flagged_models(store: Store) -> dict[str, str]:
         What was found, in words, by fingerprint; models whose answers are not in the workspace
         can't be checked.
     """
-    judged: dict[str, set[str]] = {}
-    for item in store.comparisons(kinds=["judge"]):
-        for model in (item.model_a, item.model_b):
-            judged.setdefault(model, set()).add(item.example_id)
-    checks = {model: check_model(store, model, ids) for model, ids in sorted(judged.items())}
+    votes = store.votes(kinds=["judge"])
+    return {} if votes is None else flagged_among(store, votes)
+
+
+def flagged_among(store: Store, verdicts: Votes) -> dict[str, str]:
+    """Name models whose answers work on judges, among those that some verdicts compare.
+
+    Parameters
+    ----------
+    store
+        The workspace.
+    verdicts
+        Of judges; models go by their fingerprints.
+    """
+    examples = verdicts.example
+    if examples is None:
+        return {}
+    checks = {}
+    for fingerprint in store.answering(verdicts.models):
+        code = verdicts.models.index(fingerprint)
+        rows = (verdicts.model_a == code) | (verdicts.model_b == code)
+        judged = np.unique(examples.codes[rows])
+        checks[fingerprint] = check_model(
+            store, fingerprint, [examples.names[code] for code in judged if code >= 0]
+        )
     return {model: check.words for model, check in checks.items() if check.is_flagged}

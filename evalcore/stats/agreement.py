@@ -30,6 +30,7 @@ __all__ = [
     "agreement_with_rest",
     "cohen_kappa",
     "fleiss_kappa",
+    "gwet_ac1",
     "jackknifed",
     "krippendorff_alpha",
     "raw_agreement",
@@ -94,13 +95,45 @@ def cohen_kappa(
     >>> round(cohen_kappa(first, second).value, 6)
     0.4
     """
-    tables = _pair_tables(*_same_units(first, second), symmetric=symmetric)
-    if groups is not None:
-        codes = group_codes(groups)
-        summed = np.zeros((int(codes.max(initial=-1)) + 1, *tables.shape[1:]))
-        np.add.at(summed, codes, tables)
-        tables = summed
+    tables = _pair_tables(*_same_units(first, second), symmetric=symmetric, groups=groups)
     estimate = jackknifed(tables, _table_kappa, level=level, method="Cohen kappa, jackknife")
+    return replace(estimate, n=len(np.asarray(first)))
+
+
+def gwet_ac1(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    symmetric: bool = False,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Estimate the agreement of two raters beyond chance, where labels are used unevenly.
+
+    AC₁ = (p_o − p_e) / (1 − p_e) with p_e = Σ π_k (1 − π_k) / (q − 1), π_k being the mean share of
+    label k and q the number of labels in use [1]_. Unlike κ it does not fall when nearly everything
+    has one label.
+
+    Parameters are those of :func:`cohen_kappa`.
+
+    Returns
+    -------
+    Estimate
+        nan for n = 0; 1 where both raters use one and the same label only.
+
+    References
+    ----------
+    .. [1] Gwet (2008), Computing inter-rater reliability and its variance in the presence of high
+       agreement, British J. Mathematical and Statistical Psychology 61, eq. 7 and 8.
+
+    Examples
+    --------
+    >>> first, second = ["+"] * 123 + ["-"] * 2, ["+"] * 118 + ["-"] * 5 + ["+"] * 2
+    >>> round(gwet_ac1(first, second).value, 4), round(cohen_kappa(first, second).value, 4)
+    (0.9408, -0.0234)
+    """
+    tables = _pair_tables(*_same_units(first, second), symmetric=symmetric, groups=groups)
+    estimate = jackknifed(tables, _table_ac1, level=level, method="Gwet AC1, jackknife")
     return replace(estimate, n=len(np.asarray(first)))
 
 
@@ -209,11 +242,15 @@ def _encode(labels: NDArray[Any], *, symmetric: bool) -> tuple[NDArray[np.intp],
     return place[codes], flip
 
 
-def _pair_tables(one: NDArray[Any], other: NDArray[Any], *, symmetric: bool) -> NDArray[np.float64]:
-    """Count labels against labels, a table for each unit, shape (n, n_labels, n_labels)."""
+def _pair_tables(
+    one: NDArray[Any], other: NDArray[Any], *, symmetric: bool, groups: ArrayLike | None
+) -> NDArray[np.float64]:
+    """Count labels against labels, a table for each unit or group, (n, n_labels, n_labels)."""
     codes, flip = _encode(np.concatenate([one, other]), symmetric=symmetric)
-    tables = np.zeros((len(one), len(flip), len(flip)))
-    tables[np.arange(len(one)), codes[: len(one)], codes[len(one) :]] = 1.0
+    unit = np.arange(len(one)) if groups is None else group_codes(groups)
+    shape = int(unit.max(initial=-1)) + 1, len(flip), len(flip)
+    cell = (unit * shape[1] + codes[: len(one)]) * shape[2] + codes[len(one) :]
+    tables = np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
     return (tables + tables[:, flip][:, :, flip]) / 2.0
 
 
@@ -294,6 +331,13 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
 def _table_kappa(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = tables / np.maximum(tables.sum(axis=(1, 2), keepdims=True), 1e-12)
     by_chance = (shares.sum(axis=1) * shares.sum(axis=2)).sum(axis=1)
+    return _ratio(np.trace(shares, axis1=1, axis2=2) - by_chance, 1.0 - by_chance)
+
+
+def _table_ac1(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = tables / np.maximum(tables.sum(axis=(1, 2), keepdims=True), 1e-12)
+    used = (shares.sum(axis=1) + shares.sum(axis=2)) / 2.0
+    by_chance = (used * (1.0 - used)).sum(axis=1) / max(tables.shape[1] - 1, 1)
     return _ratio(np.trace(shares, axis1=1, axis2=2) - by_chance, 1.0 - by_chance)
 
 

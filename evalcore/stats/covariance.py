@@ -154,7 +154,7 @@ def _one_way(
 
 
 def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number the clusters from 0 without gaps; returns the numbers, and the votes of each."""
+    """Give clusters numbers from 0 without gaps, and count the votes of each."""
     if not len(codes):
         return codes.astype(np.intp), np.zeros(0, np.intp)
     if codes.max() < 8 * len(codes):  # then a table is quicker than sorting
@@ -181,7 +181,8 @@ def _meat_of_votes(
         for extra in votes.extra
     ]
     squares = np.bincount(a, share_a**2, n_models) + np.bincount(b, share_b**2, n_models)
-    return _bordered(meat, np.array(sides), votes.extra @ votes.extra.T), squares
+    bordered = _bordered(meat, np.array(sides, np.float64), votes.extra @ votes.extra.T)
+    return bordered, np.asarray(squares, np.float64)
 
 
 def _meat_dense(
@@ -211,7 +212,8 @@ def _meat_sparse(
     scores.data *= _kept(share.data)
     extra = _extra_sums(votes, cluster, shape[0])
     meat = _bordered((scores.T @ scores).toarray(), (scores.T @ extra.T).T, extra @ extra.T)
-    return meat, np.bincount(share.indices, share.data**2, shape[1])
+    squares = np.bincount(share.indices, share.data**2, shape[1])
+    return meat, np.asarray(squares, np.float64)
 
 
 def _kept(share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -247,7 +249,8 @@ def _model_sums(
     """Sum values by cluster and model, at A as they are and at B with the sign."""
     size, first = shape[0] * shape[1], cluster * shape[1]
     at_a = np.bincount(first + votes.model_a, values, size)
-    return (at_a + sign * np.bincount(first + votes.model_b, values, size)).reshape(shape)
+    sums = at_a + sign * np.bincount(first + votes.model_b, values, size)
+    return np.asarray(sums, np.float64).reshape(shape)
 
 
 def _shrunk(fit: PairFit, counts: Counts) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Tests of every two of many models at once, from tables of models by examples.
 
 The p-values are those of :func:`~evalcore.stats.paired.paired_difference` and
-:func:`~evalcore.stats.paired.stratified_difference`, without their intervals: all pairs of a hundred
-models on fifty tasks take less time than a few hundred of them one by one.
+:func:`~evalcore.stats.paired.stratified_difference`, without their intervals: all pairs of a
+hundred models on fifty tasks take less time than a few hundred of them one by one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mcnemar_p_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     # of thousands of pairs few have other numbers than the rest
     cells, place = np.unique(fewer * (2 * values.shape[1] + 1) + both, return_inverse=True)
     few, n = np.divmod(cells, 2 * values.shape[1] + 1)
-    found: NDArray[np.float64] = np.minimum(1.0, 2.0 * special.bdtr(few, n, 0.5))
+    found: NDArray[np.float64] = np.minimum(1.0, 2.0 * special.bdtr(few, n.astype(np.int64), 0.5))
     return found[place].reshape(wins.shape)
 
 
@@ -231,4 +231,3 @@ def _differences(
             sums = np.bincount(rows.ravel(), parts.ravel(), len(parts) * n_groups)
             parts = sums.reshape(len(parts), n_groups)
         yield first, second, parts
-

@@ -151,7 +151,7 @@ def _root(
 
 
 def _lattice_span(sizes: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance between neighbouring sums, by row, if all sizes are multiples of one unit, else 0."""
+    """Distance between neighbouring sums if all of a row's sizes are multiples of one, else 0."""
     there = counts > 0.0
     smallest = np.min(sizes, axis=1, initial=1.0, where=there)
     span = np.zeros(len(sizes))

@@ -1,8 +1,8 @@
 """Votes and verdicts as columns, read quickly however many there are.
 
-On SQLite the columns are kept beside the rows they are made of, in ``vote_cache``: a read takes what
-is kept and the rows that came after it. Triggers drop what a changed or deleted row makes stale, so
-that a read never differs from one of all rows.
+On SQLite the columns are kept beside the rows they are made of, in ``vote_cache``: a read takes
+what is kept and the rows that came after it. Triggers drop what a changed or deleted row makes
+stale, so that a read never differs from one of all rows.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
+from evalcore.errors import VotesError
 from evalcore.records import RaterKind
 from evalcore.store import board_schema, schema
 from evalcore.store.database import Database
-from evalcore.errors import VotesError
 from evalcore.votes.columns import WINNERS, Categories, Votes, code_dtype
 
 __all__ = ["Ballots"]
@@ -52,7 +52,7 @@ class Ballots(Database):
         is_kept = self.engine.dialect.name == "sqlite"
         with self._reading() as connection:
             n_changes = _n_changes(connection) if is_kept else 0
-            last_row, last_id, kept = _kept(connection) if is_kept else (0, "", None)
+            last_row, kept = _kept(connection) if is_kept else (0, None)
             newest, added = _rows_after(connection, last_row, is_numbered=is_kept)
         if added is None:
             return _SCHEMA.empty_table() if kept is None else kept
@@ -84,7 +84,9 @@ class Ballots(Database):
         with self._caching() as connection:
             if _n_changes(connection) == n_changes:
                 connection.execute(cache.delete())
-                connection.execute(cache.insert(), [row | {"content": sink.getvalue().to_pybytes()}])
+                connection.execute(
+                    cache.insert(), [row | {"content": sink.getvalue().to_pybytes()}]
+                )
 
 
 def _votes(table: pa.Table, *, source: str) -> Votes:
@@ -134,7 +136,9 @@ def _categories(values: pa.DictionaryArray) -> Categories:
 
 def _seconds(values: pa.DictionaryArray) -> NDArray[np.float64]:
     """Seconds since 1970; nan where a time can't be read."""
-    times = pc.strptime(values.dictionary, format="%Y-%m-%dT%H:%M:%SZ", unit="s", error_is_null=True)
+    times = pc.strptime(
+        values.dictionary, format="%Y-%m-%dT%H:%M:%SZ", unit="s", error_is_null=True
+    )
     seconds = times.cast(pa.int64()).cast(pa.float64()).fill_null(float("nan"))
     found: NDArray[np.float64] = seconds.to_numpy(zero_copy_only=False)
     return found[values.indices.to_numpy(zero_copy_only=False)]
@@ -145,7 +149,7 @@ def _n_changes(connection: Connection) -> int:
     return int(connection.scalar(sa.select(counts.c.n).where(counts.c.name == "comparison")) or 0)
 
 
-def _kept(connection: Connection) -> tuple[int, str, pa.Table | None]:
+def _kept(connection: Connection) -> tuple[int, pa.Table | None]:
     """Return what is kept and the row that it goes up to.
 
     SQLite's VACUUM may number the rows anew, where some were deleted. Then the row of that number
@@ -153,21 +157,23 @@ def _kept(connection: Connection) -> tuple[int, str, pa.Table | None]:
     """
     row = connection.execute(board_schema.vote_cache.select()).first()
     if row is None:
-        return 0, "", None
+        return 0, None
     found = connection.execute(
         sa.select(schema.comparison.c.id).where(sa.text("rowid = :row")), {"row": row.last_row}
     ).scalar()
     if found != row.last_id:
-        return 0, "", None
+        return 0, None
     with pa.ipc.open_stream(pa.py_buffer(row.content)) as stream:
-        return row.last_row, row.last_id, stream.read_all()
+        return row.last_row, stream.read_all()
 
 
 def _rows_after(
     connection: Connection, last_row: int, *, is_numbered: bool
 ) -> tuple[tuple[int, str], pa.Table | None]:
     """Read the rows after one, with the number and id of the last; None for no rows."""
-    number = sa.literal_column("rowid") if is_numbered else sa.literal_column("0")
+    number: sa.ColumnElement[int] = (
+        sa.literal_column("rowid") if is_numbered else sa.literal_column("0")
+    )
     columns = [schema.comparison.c[name] for name in _COLUMNS]
     query = sa.select(*columns, schema.comparison.c.id, number)
     if is_numbered:

@@ -1,8 +1,8 @@
 """Scores as tables of models by examples, read quickly however many there are.
 
-On SQLite a model's values on a task are kept in one piece, in ``score_cache``. A piece holds as long
-as it has as many scores as the model has on the task; triggers drop it when a score is changed or
-deleted, so that what is read never differs from the scores.
+On SQLite a model's values on a task are kept in one piece, in ``score_cache``. A piece holds as
+long as it has as many scores as the model has on the task; triggers drop it when a score is changed
+or deleted, so that what is read never differs from the scores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from evalcore.store import board_schema, schema
-from evalcore.store.database import Database, insert_rows, nan_if_null
+from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null
 
 __all__ = ["ExampleLabels", "ScoreTable", "ScoreTables"]
 
@@ -101,6 +101,20 @@ class ScoreTables(Database):
             number = {label: place for place, label in enumerate(dict.fromkeys(labels))}
             groups = np.array([number[label] for label in labels], np.int64)
         return ExampleLabels(categories=tuple(row[0] for row in rows), groups=groups)
+
+    def example_categories(self, example_ids: Sequence[str]) -> dict[str, str]:
+        """Return the categories of some examples, by id, of those that have one."""
+        example = schema.example.c
+        category = example.content["category"].as_string()
+        found: dict[str, str] = {}
+        with self._reading() as connection:
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
+                query = sa.select(example.id, category).where(
+                    example.id.in_(some), category.is_not(None)
+                )
+                found |= {key: label for key, label in connection.execute(query)}
+        return found
 
     def _keep_pieces(
         self,

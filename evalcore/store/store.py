@@ -24,6 +24,7 @@ from evalcore.records import (
 )
 from evalcore.store import arena_schema, schema
 from evalcore.store.ballots import Ballots
+from evalcore.store.board import Boards
 from evalcore.store.claims import Claims
 from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
 from evalcore.store.score_tables import ScoreTable, ScoreTables
@@ -45,7 +46,7 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-class Store(Ballots, ScoreTables, Claims, Verdicts, Database):
+class Store(Ballots, Boards, ScoreTables, Claims, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
@@ -147,6 +148,25 @@ class Store(Ballots, ScoreTables, Claims, Verdicts, Database):
             for row in connection.execution_options(yield_per=1000).execute(query):
                 if wanted is None or row.example_id in wanted:
                     yield _generation(row)
+
+    def answering(self, fingerprints: Sequence[str]) -> list[str]:
+        """Return those of some models that have an answer in the workspace, in their order."""
+        answered = sa.exists().where(schema.generation.c.fingerprint == schema.model.c.fingerprint)
+        query = sa.select(schema.model.c.fingerprint).where(answered)
+        with self._reading() as connection:
+            found = set(connection.scalars(query))
+        return [fingerprint for fingerprint in fingerprints if fingerprint in found]
+
+    def api_costs(self) -> dict[str, float]:
+        """Sum up what models' paid answers cost, in US dollars, by fingerprint."""
+        columns = schema.generation.c
+        query = (
+            sa.select(columns.fingerprint, sa.func.sum(columns.cost_usd))
+            .where(columns.cost_usd.is_not(None))
+            .group_by(columns.fingerprint)
+        )
+        with self._reading() as connection:
+            return {fingerprint: float(cost) for fingerprint, cost in connection.execute(query)}
 
     def answers(
         self, example_ids: Sequence[str], *, fingerprint: str | None = None

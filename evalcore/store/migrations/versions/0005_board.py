@@ -19,14 +19,14 @@ _SQLITE = (
     *(
         f"""CREATE TRIGGER comparison_{what} AFTER {event} ON comparison BEGIN
             UPDATE change_count SET n = n + 1 WHERE name = 'comparison';
-            DELETE FROM vote_cache WHERE last_row >= OLD.rowid; END"""
+            DELETE FROM vote_cache WHERE last_row >= OLD.rowid; END"""  # noqa: S608
         for what, event in (("updated", f"UPDATE OF {_VOTE}"), ("deleted", "DELETE"))
     ),
     *(
         f"""CREATE TRIGGER score_{what} AFTER {event} ON score BEGIN
             UPDATE change_count SET n = n + 1 WHERE name = 'score';
             DELETE FROM score_cache WHERE task_hash = OLD.task_hash AND metric = OLD.metric
-            AND fingerprint = OLD.fingerprint; END"""
+            AND fingerprint = OLD.fingerprint; END"""  # noqa: S608
         for what, event in (("updated", "UPDATE"), ("deleted", "DELETE"))
     ),
     *(

@@ -1,0 +1,95 @@
+"""Judges and people on the same answers: how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalcore.stats.agreement import cohen_kappa, gwet_ac1, raw_agreement
+from evalcore.votes.columns import Votes
+from leaderboards.records import SharedAgreement
+
+__all__ = ["shared_agreement"]
+
+_LABELS = np.array(["model_a", "model_b", "tie"])
+_BY_WINNER = np.array([0, 1, 2, 2])
+_TURNED = np.array([1, 0, 2])
+
+
+def shared_agreement(
+    verdicts: Votes, votes: Votes, *, level: float = 0.95
+) -> SharedAgreement | None:
+    """Put each verdict beside each vote on the same two answers.
+
+    A unit is an example with two models, whichever was called A; both bad counts as a tie. Of
+    several votes of a rater on one unit the first counts. Intervals are clustered by unit.
+
+    Parameters
+    ----------
+    verdicts, votes
+        Of judges and of people, with the same names of models and examples.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    SharedAgreement or None
+        None where nothing was looked at by both.
+    """
+    if verdicts.example is None or votes.example is None:
+        return None
+    by_judge = _labelled(verdicts, verdicts.example.codes)
+    by_person = _labelled(votes, votes.example.codes)
+    first = np.searchsorted(by_judge[0], by_person[0], side="left")
+    last = np.searchsorted(by_judge[0], by_person[0], side="right")
+    n_each = last - first
+    if not n_each.sum():
+        return None
+    person = np.repeat(np.arange(len(n_each)), n_each)
+    offset = np.arange(len(person)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
+    judge = first[person] + offset
+    unit = by_person[0][person]
+    labels = _LABELS[by_judge[1][judge]], _LABELS[by_person[1][person]]
+    m = len(votes.models)
+    sides = unit // m % m, unit % m
+    return SharedAgreement(
+        n_pairs=len(unit),
+        n_units=len(np.unique(unit)),
+        share=raw_agreement(*labels, groups=unit, level=level),
+        kappa=cohen_kappa(*labels, symmetric=True, groups=unit, level=level),
+        ac1=gwet_ac1(*labels, symmetric=True, groups=unit, level=level),
+        by_model={
+            votes.models[code]: raw_agreement(
+                labels[0][rows], labels[1][rows], groups=unit[rows], level=level
+            )
+            for code, rows in _with_each(sides)
+        },
+    )
+
+
+def _labelled(
+    votes: Votes, examples: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Units and labels from the view of the model named first, sorted by unit."""
+    m = len(votes.models)
+    a, b = votes.model_a.astype(np.int64), votes.model_b.astype(np.int64)
+    unit = (examples.astype(np.int64) * m + np.minimum(a, b)) * m + np.maximum(a, b)
+    label = _BY_WINNER[votes.winner]
+    label = np.where(a < b, label, _TURNED[label])
+    rater = np.zeros(len(unit), np.int64) if votes.rater is None else votes.rater.codes
+    order = np.lexsort((np.arange(len(unit)), rater, unit))
+    unit, label, rater = unit[order], label[order], rater[order]
+    known = examples[order] >= 0
+    again = np.zeros(len(unit), dtype=bool)
+    again[1:] = (unit[1:] == unit[:-1]) & (rater[1:] == rater[:-1]) & (rater[1:] >= 0)
+    rows = known & ~again
+    return unit[rows], label[rows]
+
+
+def _with_each(
+    sides: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> Iterable[tuple[int, NDArray[np.bool_]]]:
+    for code in np.unique(np.concatenate(sides)):
+        yield int(code), (sides[0] == code) | (sides[1] == code)
