@@ -32,7 +32,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "run": evalcore.cli.run,
     "stack": evalcore.stacking.cli.stack,
     "arena": arena.cli.arena,
-    "leaderboard": leaderboards.cli.leaderboard,
     "report": reports.cli.report,
     "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
@@ -45,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {
     "judge": (evalcore.judges.cli.judge, {"report": evalcore.judges.bias.cli.report}),
+    "leaderboard": (leaderboards.cli.leaderboard, {}),
     "study": (
         arena.studies.cli.study,
         {

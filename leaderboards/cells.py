@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from evalcore.records import Standing
+from leaderboards.compared_cells import compared_columns, rank_text
 from leaderboards.records import Column, Leaderboard
 from leaderboards.rounding import NOTHING, column_decimals, decimals, number, with_interval
 
@@ -20,7 +21,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """Headings and rows: rank, model, rating and ties, then the tasks, then speed."""
+    """Headings and rows: rank, model, rating, ties; votes; the reference; tasks; speed."""
 
     headings: tuple[tuple[str, str], ...]
     """A line and smaller lines below it for each column."""
@@ -44,13 +45,14 @@ def cells(leaderboard: Leaderboard, *, tasks: bool = True) -> Cells:
     fixed = (("Rank", ""), ("Model", ""), ("Rating", leaderboard.rating_title), ("Ties", ""))
     fixed_rows = [
         (
-            _rank(standing),
-            standing.model.name,
+            rank_text(standing.rank, standing.rank_low, standing.rank_high),
+            _name(standing, leaderboard),
             with_interval(standing.rating, places),
             standing.tie_group or NOTHING,
         )
         for standing in leaderboard.standings
     ]
+    columns = [*compared_columns(leaderboard), *columns]
     last = (("Speed", "decode tokens/s"),)
     return Cells(
         headings=(*fixed, *(heading for heading, _texts in columns), *last),
@@ -64,12 +66,9 @@ def cells(leaderboard: Leaderboard, *, tasks: bool = True) -> Cells:
     )
 
 
-def _rank(standing: Standing) -> str:
-    if standing.rank is None:
-        return NOTHING
-    if standing.rank_low == standing.rank_high:
-        return str(standing.rank)
-    return f"{standing.rank} ({standing.rank_low}–{standing.rank_high})"
+def _name(standing: Standing, leaderboard: Leaderboard) -> str:
+    gone = standing.model.fingerprint in leaderboard.deprecated
+    return f"{standing.model.name} (deprecated)" if gone else standing.model.name
 
 
 def _column(column: Column, leaderboard: Leaderboard) -> tuple[tuple[str, str], list[str]]:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalcore.codec import jsonable
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
-from leaderboards.commandline import SyncOption, TrackingUriOption
+from leaderboards.commandline import (
+    ByOption,
+    CategoryOption,
+    CommonOption,
+    LicenceOption,
+    MarginOption,
+    ModelOption,
+    OpenStackOption,
+    QuantizationOption,
+    RatersOption,
+    ReferenceOption,
+    SizeOption,
+    SyncOption,
+    TaskOption,
+    TrackingUriOption,
+)
 
 if TYPE_CHECKING:
-    from leaderboards.records import Leaderboard
     from leaderboards.tracking import SyncResult
 
 __all__ = ["leaderboard"]
@@ -22,14 +34,19 @@ _WIDTH_OF_A_FILE = 200
 
 
 def leaderboard(
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", metavar="TASK", help="Rank by these tasks only; repeatable."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="NAME", help="Rank these models only; repeatable."),
-    ] = None,
+    context: typer.Context,
+    task: TaskOption = None,
+    model: ModelOption = None,
+    by: ByOption = None,
+    raters: RatersOption = None,
+    reference: ReferenceOption = None,
+    margin: MarginOption = 0.05,
+    category: CategoryOption = None,
+    licence: LicenceOption = None,
+    open_stack: OpenStackOption = False,
+    size: SizeOption = None,
+    quantization: QuantizationOption = None,
+    common: CommonOption = False,
     sync: SyncOption = False,
     tracking_uri: TrackingUriOption = None,
     board: Annotated[
@@ -39,12 +56,29 @@ def leaderboard(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the evaluated models, with intervals and groups that are statistically tied."""
+    """Rank models by scores, votes and verdicts, with intervals and statistical ties."""
+    if context.invoked_subcommand is not None:
+        return
     from evalcore.store import open_store
+    from leaderboards.asking import board_request
     from leaderboards.standings import standings
 
+    request = board_request(
+        tasks=task,
+        models=model,
+        by=by,
+        raters=raters,
+        reference=reference,
+        margin=margin,
+        category=category,
+        licences=licence,
+        open_stack=open_stack,
+        size=size,
+        quantizations=quantization,
+        common=common,
+    )
     with open_store(workspace, store, create=False) as opened:
-        ranked = standings(opened, tasks=task, models=model)
+        ranked = standings(opened, request)
         synced = None
         if sync or tracking_uri is not None:
             from leaderboards.tracking import sync as sync_with_mlflow
@@ -57,7 +91,9 @@ def leaderboard(
                 artifacts=None if tracking_uri else workspace / "mlartifacts",
             )
     if as_json:
-        print_json({"leaderboard": _form(ranked), "sync": synced})
+        from leaderboards.form import board_form
+
+        print_json({"leaderboard": board_form(ranked), "sync": synced})
         return
     from rich.console import Console
 
@@ -67,27 +103,6 @@ def leaderboard(
     console.print(render(ranked))
     if synced is not None:
         _say(synced)
-
-
-def _form(ranked: Leaderboard) -> dict[str, object]:
-    """Give the leaderboard as JSON: the runs behind it stay in the workspace."""
-    from leaderboards.words import summary
-
-    columns = [jsonable(replace(column, runs={})) for column in ranked.columns]
-    return {
-        "summary": summary(ranked),
-        "rating": ranked.rating_title,
-        "confidence_level": ranked.confidence_level,
-        "standings": [
-            {"fingerprint": standing.model.fingerprint, **jsonable(standing)}
-            for standing in ranked.standings
-        ],
-        "columns": [
-            {key: value for key, value in column.items() if key != "runs"} for column in columns
-        ],
-        "pairs": ranked.pairs,
-        "warnings": ranked.warnings,
-    }
 
 
 def _say(synced: SyncResult) -> None:

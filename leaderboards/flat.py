@@ -23,13 +23,11 @@ import math
 from collections.abc import Iterator, Mapping
 
 from evalcore.records import Estimate, Standing
+from evalcore.spreadsheet import Cell
 from leaderboards.records import Cost, Leaderboard, SourceRow, Versus
 from leaderboards.variants import model_string
 
-__all__ = ["Cell", "flat_rows", "mlflow_name"]
-
-Cell = str | int | float | None
-"""Text, or a finite number at full precision; None where there is none."""
+__all__ = ["flat_rows", "mlflow_name"]
 
 
 def flat_rows(leaderboard: Leaderboard) -> list[dict[str, Cell]]:

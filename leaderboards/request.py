@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
-from evalcore.errors import InputError
 from evalcore.records import ModelSpec, RaterKind
 from evalcore.stats.parity import check_test_settings
 
-__all__ = ["KINDS", "BoardRequest", "By", "Filters", "checked_by"]
+__all__ = ["KINDS", "BoardRequest", "By", "Filters"]
 
 By = Literal["score", "human", "judge", "rule", "simulated"]
 """What the rank rests on: automated scores, or comparisons by raters of a kind."""
@@ -91,20 +90,3 @@ class BoardRequest:
     def __post_init__(self) -> None:
         """Check what came from a command line."""
         check_test_settings(self.margin, 1.0 - self.level)
-
-
-def checked_by(text: str | None) -> By | None:
-    """Check what ranks.
-
-    Raises
-    ------
-    InputError
-        For anything else than ``score`` or a kind of rater.
-    """
-    for choice in get_args(By):
-        if text == choice:
-            found: By = choice
-            return found
-    if text is None:
-        return None
-    raise InputError(f"--by must be one of {', '.join(get_args(By))}; got {text!r}")

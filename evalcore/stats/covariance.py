@@ -172,7 +172,7 @@ def _meat_of_votes(
     share_a, share_b = votes.information / total[a], votes.information / total[b]
     score_a, score_b = votes.residual * _kept(share_a), -votes.residual * _kept(share_b)
     cross = np.bincount(a * n_models + b, score_a * score_b, n_models**2)
-    meat = cross.reshape(n_models, n_models)
+    meat = np.asarray(cross.reshape(n_models, n_models), np.float64)
     meat = meat + meat.T
     meat[np.diag_indices(n_models)] += np.bincount(a, score_a**2, n_models)
     meat[np.diag_indices(n_models)] += np.bincount(b, score_b**2, n_models)
@@ -235,7 +235,7 @@ def _extra_sums(
     votes: ClusteredVotes, cluster: NDArray[np.intp], n_clusters: int
 ) -> NDArray[np.float64]:
     sums = [np.bincount(cluster, values, n_clusters) for values in votes.extra]
-    return np.array(sums).reshape(len(votes.extra), n_clusters)
+    return np.array(sums, np.float64).reshape(len(votes.extra), n_clusters)
 
 
 def _model_sums(

@@ -108,7 +108,7 @@ def _votes(table: pa.Table, *, source: str) -> Votes:
     if (same := np.flatnonzero(sides[0] == sides[1])).size:
         name = models[sides[0][same[0]]]
         raise VotesError(f"model_a and model_b must differ; got {name!r} twice ({source})")
-    winner = np.array([WINNERS.index(name) for name in said.names], np.uint8)  # type: ignore[arg-type]
+    winner = np.array([WINNERS.index(name) for name in said.names], np.uint8)
     return Votes(
         models=models,
         model_a=sides[0],
@@ -140,8 +140,8 @@ def _seconds(values: pa.DictionaryArray) -> NDArray[np.float64]:
         values.dictionary, format="%Y-%m-%dT%H:%M:%SZ", unit="s", error_is_null=True
     )
     seconds = times.cast(pa.int64()).cast(pa.float64()).fill_null(float("nan"))
-    found: NDArray[np.float64] = seconds.to_numpy(zero_copy_only=False)
-    return found[values.indices.to_numpy(zero_copy_only=False)]
+    found = seconds.to_numpy(zero_copy_only=False)
+    return np.asarray(found[values.indices.to_numpy(zero_copy_only=False)])
 
 
 def _n_changes(connection: Connection) -> int:
