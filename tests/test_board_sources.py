@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from evalcore.stats.rating_options import RatingOptions
 from evalcore.stats.ratings import rate_votes
 from evalcore.store import Store, open_store
 from evalcore.votes import Votes
+from leaderboards.asking import board_request
 from leaderboards.flat import flat_rows
 from leaderboards.request import BoardRequest
 from leaderboards.standings import standings
@@ -121,7 +123,7 @@ def test_every_model_is_compared_with_the_reference(store, add_results):
     store.add_comparisons(HUMAN)
     told = rows(standings(store, BoardRequest(reference="a", margin=0.1)))
     assert told["b"]["human_win_rate"] == 0.25
-    assert told["b"]["human_verdict"] == "worse"
+    assert told["b"]["human_win_rate_n"] == 40
     assert told["c"]["score_win_rate"] == 0.2
     assert told["b"]["score_verdict"] == "at parity within ±0.1"
     assert told["a"]["human_win_rate"] is None
@@ -186,9 +188,12 @@ def test_common_keeps_what_all_kinds_of_raters_saw(store):
 def test_filters_let_through_what_is_known_to_fit(store):
     store.add_comparisons(HUMAN)
     with pytest.raises(InputError, match="no model is known to pass the filter: licence mit"):
-        from leaderboards.asking import board_request
-
         standings(store, board_request(licences=["MIT"]))
+    for name, size in (("a", 7), ("b", 70)):
+        store.add_model(replace(model(name), licence="MIT", n_parameters=size * 10**9))
+    board = standings(store, board_request(licences=["mit"], size="1B-70B"))
+    assert [s.model.name for s in board.standings] == ["a", "b"]
+    assert len(standings(store, board_request(size="-10B")).standings) == 1
 
 
 def test_rows_have_the_same_names_in_the_same_order(store, add_results):

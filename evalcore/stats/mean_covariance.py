@@ -21,7 +21,7 @@ class Stratum:
     """(n_models, n_examples); nan = could not be scored."""
     weights: NDArray[np.float64]
     """(n_models, n_examples)."""
-    groups: Sequence[str] | NDArray[np.str_] | None = None
+    groups: Sequence[str] | NDArray[np.str_] | NDArray[np.int64] | None = None
     """Clusters that examples come in, (n_examples,)."""
 
 
