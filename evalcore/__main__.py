@@ -40,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "tasks": evalcore.cli.tasks,
     "models": runners.cli.models,
     "doctor": runners.cli.doctor,
+    "convert": runners.cli.convert,
 }
 
 GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {

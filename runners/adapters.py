@@ -20,7 +20,7 @@ from runners.checkpoints import (
     read_tensor_headers,
 )
 
-__all__ = ["AdapterFolder", "check_fits", "read_adapter"]
+__all__ = ["AdapterFolder", "check_fits", "matrix_pairs", "read_adapter"]
 
 ADAPTER_WEIGHT_FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
 _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
@@ -115,7 +115,7 @@ def check_fits(adapter: AdapterFolder, base: Checkpoint) -> None:
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for name, header in base.tensors.items():
         shapes.setdefault(_local_name(name.removesuffix(".weight")), []).append(header.shape)
-    pairs = _matrix_pairs(adapter.tensors)
+    pairs = matrix_pairs(adapter.tensors)
     unknown = [module for module in pairs if not _shapes_of(module, shapes)]
     if unknown:
         raise ModelError(
@@ -156,7 +156,7 @@ def _check_config(config: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _matrix_pairs(tensors: Mapping[str, TensorHeader]) -> dict[str, tuple[int, ...]]:
+def matrix_pairs(tensors: Mapping[str, TensorHeader]) -> dict[str, tuple[int, ...]]:
     """Return each module's name and the shape (n_out, n_in) of B·A."""
     rows: dict[str, int] = {}
     columns: dict[str, int] = {}

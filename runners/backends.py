@@ -25,6 +25,7 @@ __all__ = ["BACKENDS", "Backend", "Resident", "backend", "without_template"]
 BACKENDS: Final[Mapping[str, str]] = {
     "hf": "runners.hf.backend",
     "zoo": "runners.zoo.backend",
+    "gguf": "runners.gguf.backend",
     "openai": "runners.endpoint.backend",
     "fake": "runners.fake",
 }

@@ -1,7 +1,8 @@
-"""The commands ``parity models`` and ``parity doctor``."""
+"""The commands ``parity models``, ``parity doctor`` and ``parity convert``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from runners.doctor import Diagnosis
     from runners.listing import ListedModel
 
-__all__ = ["doctor", "models"]
+__all__ = ["convert", "doctor", "models"]
 
 
 def models(
@@ -85,6 +86,38 @@ def _short(n_parameters: int) -> str:
 def _marks(openness: Openness) -> str:
     signs = {"open": "●", "partly": "◐", "closed": "○"}
     return "".join(signs[level] for level in (openness.weights, openness.data, openness.code))
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Such as hf:DIR+lora:DIR*0.5 or zoo:tiny-math."),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="gguf:FILE", help="With ?type=Q8_0, else Q4_K_M.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model, its adapters merged in, as a GGUF file for llama.cpp.
+
+    Adapters are merged in single precision before anything is quantised. The file appears only
+    when it is whole and llama.cpp cuts texts into the same tokens as transformers.
+    """
+    from runners.gguf.convert import convert, split_target
+    from runners.modelstring import parse_model
+
+    path, kind = split_target(target)
+    done = convert(parse_model(source), path, kind, note=lambda step: print(step, file=sys.stderr))
+    if as_json:
+        print_json(done)
+        return
+    print(f"{done.path}: {done.type}, {done.size_bytes / 2**20:.1f} MiB, {done.n_tensors} tensors")
+    print(f"tokens of {done.n_checked_texts} texts are those of transformers")
+    if done.n_fallback:
+        print(
+            f"{done.n_fallback} matrices have rows that are no multiple of 256, which K-quants "
+            "need: llama.cpp gave them another type"
+        )
 
 
 def doctor(as_json: JsonOption = False) -> None:

@@ -5,6 +5,7 @@
     [NAME=]hf:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&quant=nf4&template=alpaca&device=cuda:0
                                      &combine=ties&density=0.5&rank=8&seed=0]
     [NAME=]zoo:NAME[?…]
+    [NAME=]gguf:FILE[?n_ctx=2048&n_threads=4&n_gpu_layers=0&template=alpaca]
     [NAME=]openai:MODEL@URL[?key_env=VARIABLE&rpm=3000&tpm=…&concurrency=64&…]
     [NAME=]fake:NAME
     …+lora:FOLDER_OR_HUB_ID[*WEIGHT]  or  …+lora:zoo:NAME[*WEIGHT], as often as wanted
@@ -66,7 +67,7 @@ def default_name(spec: ModelSpec) -> str:
 
     An adapter's name loses the base's name in front: ``tiny-instruct`` on ``tiny`` is ``instruct``.
     """
-    base = _last_part(spec.weights) or spec.weights
+    base = _last_part(spec.weights).removesuffix(".gguf") or spec.weights
     stack = "".join(
         f"+{adapter.name.removeprefix(f'{base}-')}{_weight_suffix(adapter.weight)}"
         for adapter in spec.adapters
@@ -135,7 +136,8 @@ def _parse_adapter(part: str, text: str) -> Adapter:
         ) from None
     if path.startswith("zoo:"):
         return replace(catalogue_adapter(path.removeprefix("zoo:")), weight=weight)
-    return Adapter(name=_last_part(path), path=path, weight=weight)
+    name = _last_part(path).removesuffix(".gguf")
+    return Adapter(name=name, path=path, weight=weight)
 
 
 def _last_part(path: str) -> str:

@@ -31,12 +31,16 @@ SHORT_DTYPES: Final[Mapping[str, str]] = {
     "bfloat16": "bf16",
     "float16": "fp16",
 }
-_COMMON: Final = ("dtype", "quant", "template", "device")
+COMMON: Final = ("dtype", "quant", "template", "device")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def with_settings(
-    spec: ModelSpec, settings: Mapping[str, str], *, own: Sequence[str] = ()
+    spec: ModelSpec,
+    settings: Mapping[str, str],
+    *,
+    common: Sequence[str] = COMMON,
+    own: Sequence[str] = (),
 ) -> ModelSpec:
     """Put the common settings into a spec.
 
@@ -46,6 +50,8 @@ def with_settings(
         As its backend's own part of the model string makes it.
     settings
         By name, as written; those in `own` are left to the backend.
+    common
+        Names of the common settings that the backend takes.
     own
         Names of settings that only this backend has.
 
@@ -55,6 +61,9 @@ def with_settings(
         For a setting that is neither common nor the backend's own, or an unknown dtype.
     """
     for key, value in settings.items():
+        if key not in (*common, *own):
+            names = ", ".join((*common, *own))
+            raise ModelError(f"a model's settings are {names}; got {key!r}")
         match key:
             case "dtype":
                 if value not in DTYPES:
@@ -66,9 +75,6 @@ def with_settings(
                 spec = replace(spec, chat_template=value)
             case "device":
                 spec = replace(spec, device=value)
-            case _ if key not in own:
-                names = ", ".join((*_COMMON, *own))
-                raise ModelError(f"a model's settings are {names}; got {key!r}")
     return spec
 
 

@@ -295,6 +295,22 @@ def make_adapter(base: Path, *, modules: Sequence[str], name: str = "", **config
 
 
 @pytest.fixture(scope="session")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Convert a model, named by its string, to a GGUF file of a type; each once."""
+    from runners import parse_model
+    from runners.gguf.convert import convert
+
+    folder = tmp_path_factory.mktemp("gguf")
+
+    @cache
+    def file(model: str = "zoo:tiny", kind: str = "F32") -> Path:
+        path = folder / f"{content_hash([model, kind])[:8]}-{kind}.gguf"
+        return convert(parse_model(model), path, kind).path
+
+    return file
+
+
+@pytest.fixture(scope="session")
 def run_model() -> Iterator[Callable[..., Runner]]:
     """Open a model by its string and options; once, for all tests that ask for it."""
     from runners import RunnerOptions, open_runners, parse_model

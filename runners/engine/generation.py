@@ -20,7 +20,15 @@ from runners.engine.slots_attention import slot_attention
 from runners.engine.slots_support import forward_slots
 from runners.hf.generation import Decode, Ending
 
-__all__ = ["Answer", "GenerationJob", "SlotOptions", "SlotState", "decode_slots", "follow_slots"]
+__all__ = [
+    "Answer",
+    "GenerationJob",
+    "SlotOptions",
+    "SlotState",
+    "decode_slots",
+    "follow_slots",
+    "stopped_answers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,16 +357,9 @@ class _Slots:
 
     def _stopped(self, rows: Sequence[_Row]) -> list[_Row]:
         """Return the rows that ended by themselves with their latest token."""
-        endings = [self._jobs[row.job].ending for row in rows]
-        stopped = [row for row, e in zip(rows, endings, strict=True) if row.tokens[-1] in e.tokens]
-        watched = [(row, e) for row, e in zip(rows, endings, strict=True) if e.strings]
-        if not watched:
-            return stopped
-        texts = self._decode([row.tokens[-ending.n_tail :] for row, ending in watched])
-        for (row, ending), text in zip(watched, texts, strict=True):
-            if ending.is_in(text):
-                stopped.append(row)
-        return stopped
+        answers = [(row.tokens, self._jobs[row.job].ending) for row in rows]
+        ended = stopped_answers(answers, self._decode)
+        return [row for row, has_ended in zip(rows, ended, strict=True) if has_ended]
 
     def _vacate(self, slot: int) -> None:
         """Remove a row; the last decoding and the last waiting row close the gaps."""
@@ -373,3 +374,14 @@ class _Slots:
         if source != target:
             self._rows[target] = self._rows[source]
             self._states.move(source, target, self._rows[target].n_read)
+
+
+def stopped_answers(answers: Sequence[tuple[Sequence[int], Ending]], decode: Decode) -> list[bool]:
+    """Say of each answer so far whether its latest token ended it: a mark, or a stop string."""
+    stopped = [tokens[-1] in ending.tokens for tokens, ending in answers]
+    watched = [index for index, (_, ending) in enumerate(answers) if ending.strings]
+    if watched:
+        texts = decode([answers[index][0][-answers[index][1].n_tail :] for index in watched])
+        for index, text in zip(watched, texts, strict=True):
+            stopped[index] = stopped[index] or answers[index][1].is_in(text)
+    return stopped

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Governor", "free_bytes", "is_out_of_memory"]
+__all__ = ["Governor", "free_bytes", "free_memory_bytes", "is_out_of_memory"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +80,11 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
+    return free_memory_bytes()
+
+
+def free_memory_bytes() -> int:
+    """Return how much main memory is free, as far as the system tells."""
     info = Path("/proc/meminfo")
     if info.is_file():
         for line in info.read_text("ascii").splitlines():

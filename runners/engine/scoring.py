@@ -19,7 +19,7 @@ from runners.engine.tree import Integers, Segment, Tree, grow_tree, segments
 from runners.engine.tree_attention import PathStates, Piece, tree_attention
 from runners.hf.scoring import Span
 
-__all__ = ["Scored", "TreeScorer"]
+__all__ = ["Scored", "TreeScorer", "by_request"]
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -109,7 +109,7 @@ class TreeScorer:
                     raise
             self.forget()
         return Scored(
-            results=list(_by_request(chunk, logprobs, is_greedy)),
+            results=list(by_request(chunk, logprobs, is_greedy)),
             n_tokens=sum(len(span.inputs) for span in chunk.spans),
             n_computed=n_computed,
             duration_s=time.perf_counter() - start,
@@ -189,9 +189,10 @@ class TreeScorer:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
 
-def _by_request(
+def by_request(
     chunk: Chunk, logprobs: Floats, is_greedy: Booleans
 ) -> Iterator[tuple[int, Loglikelihood]]:
+    """Sum up what was read for a chunk's spans, one after the other, by request."""
     start = 0
     for request, spans in zip(chunk.requests, chunk.work, strict=True):
         here = slice(start, start + sum(len(span.targets) for span in spans))

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from evalcore.errors import ModelError
-from evalcore.hashing import content_hash
 from evalcore.protocols import (
     Completion,
     Finished,
@@ -28,7 +23,6 @@ from evalcore.protocols import (
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapter_kinds import open_adapter
 from runners.engine.generation import (
-    Answer,
     GenerationJob,
     SlotOptions,
     decode_slots,
@@ -43,6 +37,13 @@ from runners.hf.loading import Base
 from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
 from runners.hf.streaming import stream_batches, stream_slots
 from runners.options import RunnerOptions
+from runners.results import (
+    completed,
+    generation_jobs,
+    peak_memory_bytes,
+    request_seed,
+    total,
+)
 
 __all__ = ["HfRunner"]
 
@@ -162,25 +163,20 @@ class HfRunner:
         base = self._ready
         options = self._slot_options()
         for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
-            yield self._completed(answers, jobs, prompts)
+            yield completed(
+                answers,
+                jobs,
+                prompts,
+                decode=self._encoder.decode,
+                size_on_disk_bytes=self._size_on_disk_bytes,
+            )
             # Another variant may have been used in the meantime: put the adapters back.
             base = self._ready
 
     def _jobs(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
     ) -> list[GenerationJob]:
-        params = [replace(request.params, seed=0) for request in requests]
-        endings = {some: self._ending(some) for some in params}
-        window = self._window
-        return [
-            GenerationJob(
-                prompt=prompt[-(window - some.max_new_tokens) :],
-                params=some,
-                seed=_seed(request),
-                ending=endings[some],
-            )
-            for request, prompt, some in zip(requests, prompts, params, strict=True)
-        ]
+        return generation_jobs(requests, prompts, window=self._window, ending=self._ending)
 
     def _slot_options(self) -> SlotOptions:
         return SlotOptions(
@@ -188,36 +184,6 @@ class HfRunner:
             pass_tokens=min(self._options.batch_tokens, SlotOptions().pass_tokens),
             memory_bytes=self._options.memory_bytes or free_bytes(self._ready.model.device) // 2,
         )
-
-    def _completed(
-        self,
-        answers: Sequence[Answer],
-        jobs: Sequence[GenerationJob],
-        prompts: Sequence[Sequence[int]],
-    ) -> Finished[Completion]:
-        results = []
-        for answer in answers:
-            job = jobs[answer.job]
-            (text,) = job.ending.texts([answer.tokens], self._encoder.decode)
-            completion = Completion(
-                text=text,
-                finish_reason="stop" if answer.stopped else "length",
-                prompt_tokens=len(job.prompt),
-                completion_tokens=len(answer.tokens),
-                duration_s=answer.prefill_s + answer.decode_s,
-                n_truncated=len(prompts[answer.job]) - len(job.prompt),
-            )
-            results.append((answer.job, completion))
-        took = Efficiency(
-            prefill_tokens=sum(completion.prompt_tokens for _, completion in results),
-            prefill_s=sum(answer.prefill_s for answer in answers),
-            # The first token of each row comes out of the prefill.
-            decode_tokens=sum(completion.completion_tokens - 1 for _, completion in results),
-            decode_s=sum(answer.decode_s for answer in answers),
-            peak_memory_bytes=_peak_memory_bytes(),
-            size_on_disk_bytes=self._size_on_disk_bytes,
-        )
-        return Finished(results, took)
 
     def _in_batches(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
@@ -305,7 +271,7 @@ class HfRunner:
         with_spans = {request for chunk in chunks for request in chunk.requests}
         without = [index for index in range(len(requests)) if index not in with_spans]
         if without:
-            yield Finished([(index, _total([])) for index in without], Efficiency())
+            yield Finished([(index, total([])) for index in without], Efficiency())
         for chunk in chunks:
             # Another variant may have been used in the meantime: put the adapters back.
             _ = self._ready
@@ -313,7 +279,7 @@ class HfRunner:
             efficiency = Efficiency(
                 prefill_tokens=scored.n_tokens,
                 prefill_s=scored.duration_s,
-                peak_memory_bytes=_peak_memory_bytes(),
+                peak_memory_bytes=peak_memory_bytes(),
                 size_on_disk_bytes=self._size_on_disk_bytes,
             )
             yield Finished(scored.results, efficiency)
@@ -337,10 +303,10 @@ class HfRunner:
             efficiency = Efficiency(
                 prefill_tokens=sum(lengths[index] for index in members),
                 prefill_s=time.perf_counter() - start,
-                peak_memory_bytes=_peak_memory_bytes(),
+                peak_memory_bytes=peak_memory_bytes(),
                 size_on_disk_bytes=self._size_on_disk_bytes,
             )
-            yield Finished([(index, _total(scored[index])) for index in members], efficiency)
+            yield Finished([(index, total(scored[index])) for index in members], efficiency)
 
     def _score_batch(self, work: dict[int, Sequence[Span]]) -> dict[int, list[Loglikelihood]]:
         model = self._ready.model
@@ -363,7 +329,7 @@ class HfRunner:
             base.model,
             prompts,
             params=params,
-            seeds=[_seed(request) for _, request, _ in rows],
+            seeds=[request_seed(request) for _, request, _ in rows],
             stop=RowStop(ending, self._encoder.decode),
         )
         duration_s = (decoded.prefill_s + decoded.decode_s) / len(rows)
@@ -404,29 +370,6 @@ class HfRunner:
             # The first token of each row comes out of the prefill.
             decode_tokens=sum(len(tokens) - 1 for tokens in decoded.tokens),
             decode_s=decoded.decode_s,
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
             size_on_disk_bytes=self._size_on_disk_bytes,
         )
-
-
-def _total(parts: Sequence[Loglikelihood]) -> Loglikelihood:
-    """Add up; nothing at all is certain, hence 0."""
-    return Loglikelihood(
-        logprob=sum((part.logprob for part in parts), start=0.0),
-        is_greedy=all(part.is_greedy for part in parts),
-        n_tokens=sum(part.n_tokens for part in parts),
-        n_truncated=sum(part.n_truncated for part in parts),
-    )
-
-
-def _seed(request: GenerateRequest) -> int:
-    return int(content_hash([request.params.seed, request.key])[:15], 16)
-
-
-def _peak_memory_bytes() -> int:
-    if torch.cuda.is_available():
-        return sum(
-            torch.cuda.max_memory_allocated(device) for device in range(torch.cuda.device_count())
-        )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

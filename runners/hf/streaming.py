@@ -14,10 +14,10 @@ import torch
 from evalcore.errors import ModelError
 from evalcore.protocols import Piece
 from evalcore.records import FinishReason
-from runners.engine.generation import GenerationJob, SlotOptions, follow_slots
+from runners.engine.generation import GenerationJob, SlotOptions, SlotState, follow_slots
 from runners.hf.generation import Decode, Decoded, Ending, RowStop, decode_batch
 
-__all__ = ["TextStream", "stream_batches", "stream_slots"]
+__all__ = ["TextStream", "stream_batches", "stream_slots", "text_pieces"]
 
 Wanted = Callable[[int], bool]
 Steps = Generator[list[Piece], None, None]
@@ -35,8 +35,15 @@ def stream_slots(
     wanted: Wanted,
 ) -> Steps:
     """Continue prompts by :func:`runners.engine.generation.follow_slots`, in pieces of text."""
-    texts = _streams(jobs, decode)
     states = follow_slots(model, jobs, decode=decode, options=options, wanted=wanted)
+    yield from text_pieces(states, jobs, decode)
+
+
+def text_pieces(
+    states: Iterable[SlotState], jobs: Sequence[GenerationJob], decode: Decode
+) -> Steps:
+    """Turn what there is after each pass into pieces of text."""
+    texts = _streams(jobs, decode)
     for state in states:
         going_on = [texts[job].advance(tokens) for job, tokens in state.tokens.items()]
         ended = [texts[one.job].finish(one.tokens, stopped=one.stopped) for one in state.answers]

@@ -1,0 +1,370 @@
+"""Folders of transformers as GGUF files: merged in single precision, checked, quantised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from evalcore.errors import InputError, ModelError
+from evalcore.records import ModelSpec
+from runners.checkpoints import Checkpoint, read_checkpoint
+from runners.gguf.header import FILE_TYPES, GgufHeader, read_header
+from runners.gguf.library import last_error, library, require
+from runners.gguf.names import ARCHITECTURES, gguf_name, is_rotated, rotated
+from runners.gguf.vocabulary import CHECK_TEXTS, Vocabulary, read_vocabulary
+from runners.places import locate
+from runners.resolving import resolve
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+__all__ = ["CONVERSION_TYPES", "Conversion", "convert", "split_target"]
+
+CONVERSION_TYPES: Final = (
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q6_K",
+    "Q5_K_M",
+    "Q5_K_S",
+    "Q5_0",
+    "Q4_K_M",
+    "Q4_K_S",
+    "Q4_0",
+    "Q3_K_M",
+    "Q2_K",
+)
+"""Types that need no importance matrix."""
+
+_K_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What was written."""
+
+    path: Path
+    type: str
+    size_bytes: int
+    n_tensors: int
+    n_fallback: int
+    """Matrices of a K-quant file whose rows are no multiple of 256, so that llama.cpp chose a type
+    of nearly the same size for them."""
+    n_checked_texts: int
+    """Texts that llama.cpp cuts into the same tokens as transformers does."""
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """Read ``gguf:FILE[?type=Q4_K_M]``.
+
+    Raises
+    ------
+    InputError
+        For something else, or an unknown type.
+    """
+    place, _, query = target.removeprefix("gguf:").partition("?")
+    if not target.startswith("gguf:") or not place:
+        raise InputError(f"a target must be gguf:FILE[?type=Q4_K_M]; got {target!r}")
+    key, _, kind = query.partition("=")
+    if query and (key != "type" or "&" in query):
+        raise InputError(f"a target's setting is type; got {query!r}")
+    kind = (kind or "Q4_K_M").upper()
+    if kind not in CONVERSION_TYPES:
+        raise InputError(f"type must be one of {', '.join(CONVERSION_TYPES)}; got {kind!r}")
+    return Path(place).expanduser().absolute(), kind
+
+
+def convert(
+    spec: ModelSpec,
+    path: Path,
+    kind: str,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+) -> Conversion:
+    """Write a model of transformers, with its adapters merged in, as a GGUF file.
+
+    The file appears only when it is whole, and replaces one that is there.
+
+    Parameters
+    ----------
+    spec
+        Of backend ``hf``, not quantised.
+    path
+        The file.
+    kind
+        One of :data:`CONVERSION_TYPES`.
+    note
+        Is told what is being done.
+
+    Raises
+    ------
+    ModelError
+        For an architecture or tokenizer that can't be written, a model that is quantised already,
+        or tokens that come out otherwise.
+    """
+    require()
+    spec = resolve(spec)
+    if spec.backend != "hf" or spec.quantization:
+        raise ModelError(f"only unquantised models of transformers convert; got {spec.name!r}")
+    if spec.combination is not None:
+        raise ModelError(
+            f"only exact sums of adapters convert; got combine={spec.combination.method}"
+        )
+    checkpoint = read_checkpoint(locate(spec.weights, revision=spec.revision))
+    architecture = _architecture(checkpoint)
+    tokenizer, vocabulary = _vocabulary(checkpoint)
+    if not path.parent.is_dir():
+        raise ModelError(f"folder of the target not found: {path.parent}")
+    with _beside(path) as folder:
+        whole = folder / "whole.gguf"
+        note("merging and writing")
+        first = kind if kind in ("F32", "F16", "BF16") else "F32"
+        _write(whole, spec, checkpoint, vocabulary, architecture=architecture, kind=first)
+        note("comparing tokens")
+        n_texts = _check_tokens(whole, tokenizer)
+        finished = whole
+        if first != kind:
+            note(f"quantising to {kind}")
+            finished = folder / "quantised.gguf"
+            _quantise(whole, finished, kind)
+        header = read_header(finished)
+        os.replace(finished, path)
+    return Conversion(
+        path=path,
+        type=kind,
+        size_bytes=header.size_bytes,
+        n_tensors=len(header.tensors),
+        n_fallback=_n_fallback(header, kind),
+        n_checked_texts=n_texts,
+    )
+
+
+def _architecture(checkpoint: Checkpoint) -> str:
+    config, where = checkpoint.config, checkpoint.folder / "config.json"
+    kind = config["model_type"]
+    if kind not in ARCHITECTURES:
+        raise ModelError(
+            f"model_type must be one of {', '.join(ARCHITECTURES)} to be written as GGUF; got "
+            f"{kind!r} ({where})"
+        )
+    unknown = {
+        "attention_bias": kind != "qwen2" and config.get("attention_bias"),
+        "mlp_bias": config.get("mlp_bias"),
+        "quantization_config": config.get("quantization_config"),
+        "use_sliding_window": config.get("use_sliding_window"),
+        "sliding_window": kind == "mistral" and config.get("sliding_window"),
+        "rope_type": _rope(config).get("rope_type", "default") != "default",
+        "hidden_act": config.get("hidden_act", "silu") != "silu",
+    }
+    for field, is_set in unknown.items():
+        if is_set:
+            raise ModelError(f"a model with this {field} can't be written as GGUF ({where})")
+    return ARCHITECTURES[kind]
+
+
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    old = config.get("rope_scaling") or {}
+    old = {"rope_type": old.get("rope_type") or old.get("type", "default")} | dict(old)
+    return (
+        {"rope_theta": config.get("rope_theta", 10000.0)}
+        | old
+        | dict(config.get("rope_parameters") or {})
+    )
+
+
+def _vocabulary(checkpoint: Checkpoint) -> tuple[Any, Vocabulary]:
+    from transformers import AutoTokenizer
+
+    folder = checkpoint.folder
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    n_tokens = int(checkpoint.config["vocab_size"])
+    return tokenizer, read_vocabulary(tokenizer, folder, n_tokens=n_tokens)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a folder on the target's file system, which is gone afterwards, whatever happens."""
+    folder = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        for left in folder.iterdir():
+            left.unlink()
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _write(
+    path: Path,
+    spec: ModelSpec,
+    checkpoint: Checkpoint,
+    vocabulary: Vocabulary,
+    *,
+    architecture: str,
+    kind: str,
+) -> None:
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(str(path), architecture)
+    _add_configuration(writer, checkpoint.config, architecture)
+    writer.add_name(spec.name)
+    if spec.licence:
+        writer.add_license(spec.licence)
+    writer.add_file_type(next(n for n, name in FILE_TYPES.items() if name == kind))
+    _add_vocabulary(writer, vocabulary)
+    for name, tensor in _tensors(spec, checkpoint, architecture):
+        _add_tensor(writer, name, tensor, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _add_configuration(writer: GGUFWriter, config: Mapping[str, Any], architecture: str) -> None:
+    n_heads = int(config["num_attention_heads"])
+    head_size = int(config.get("head_dim") or config["hidden_size"] // n_heads)
+    writer.add_context_length(int(config["max_position_embeddings"]))
+    writer.add_embedding_length(int(config["hidden_size"]))
+    writer.add_block_count(int(config["num_hidden_layers"]))
+    writer.add_feed_forward_length(int(config["intermediate_size"]))
+    writer.add_head_count(n_heads)
+    writer.add_head_count_kv(int(config.get("num_key_value_heads") or n_heads))
+    writer.add_key_length(head_size)
+    writer.add_value_length(head_size)
+    writer.add_rope_dimension_count(head_size)
+    writer.add_rope_freq_base(float(_rope(config)["rope_theta"]))
+    writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
+    writer.add_vocab_size(int(config["vocab_size"]))
+
+
+def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    writer.add_tokenizer_model(vocabulary.model)
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    if vocabulary.scores is not None:
+        writer.add_token_scores(vocabulary.scores)
+    if vocabulary.merges is not None:
+        # GGUF has no empty arrays of strings; a merge of what isn't there never happens.
+        writer.add_token_merges(vocabulary.merges or ["\u0120\u0120 \u0120\u0120"])
+    for mark, token in vocabulary.marks.items():
+        writer.add_uint32(f"tokenizer.ggml.{mark}_token_id", token)
+    writer.add_add_bos_token(vocabulary.adds_bos)
+    writer.add_add_eos_token(False)
+    writer.add_add_space_prefix(vocabulary.adds_space)
+    if vocabulary.chat_template is not None:
+        writer.add_chat_template(vocabulary.chat_template)
+
+
+def _tensors(
+    spec: ModelSpec, checkpoint: Checkpoint, architecture: str
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield tensors in single precision under llama.cpp's names and in its order of rows."""
+    config = checkpoint.config
+    n_heads = int(config["num_attention_heads"])
+    n_key_heads = int(config.get("num_key_value_heads") or n_heads)
+    is_tied = bool(config.get("tie_word_embeddings"))
+    for name, tensor in _merged(spec, checkpoint).items():
+        module, _, kind = name.rpartition(".")
+        if module == "lm_head" and is_tied:
+            continue
+        target = gguf_name(module)
+        if target is None or kind not in ("weight", "bias"):
+            raise ModelError(f"a model with {name} can't be written as GGUF ({checkpoint.folder})")
+        if is_rotated(target, architecture):
+            tensor = rotated(tensor, n_key_heads if target.endswith("_k") else n_heads)
+        yield f"{target}.{kind}", tensor
+
+
+def _merged(spec: ModelSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """Return W + Σ weight·scaling·B·A for all weights, in single precision."""
+    from runners.hf.tensors import read_tensors
+    from runners.hf.updates import read_update
+
+    weights = {
+        name: tensor.float()
+        for file in checkpoint.weight_files
+        for name, tensor in read_tensors(file).items()
+        if not name.endswith("rotary_emb.inv_freq")
+    }
+    for adapter in spec.adapters:
+        for module, factors in read_update(adapter).items():
+            name = f"{module}.weight"
+            if name not in weights:
+                raise ModelError(
+                    f"adapter {adapter.name!r} can't be merged: {module} has no weight of its own "
+                    f"({adapter.path})"
+                )
+            weights[name] += factors.factor * (factors.up.float() @ factors.down.float())
+    return weights
+
+
+def _add_tensor(writer: GGUFWriter, name: str, tensor: torch.Tensor, kind: str) -> None:
+    """Add a tensor; vectors stay in single precision, as llama.cpp wants them."""
+    from gguf import GGMLQuantizationType, quants
+
+    if tensor.ndim == 1 or kind == "F32":
+        writer.add_tensor(name, tensor.float().numpy())
+    elif kind == "F16":
+        writer.add_tensor(name, tensor.half().numpy())
+    else:
+        values = quants.quantize(tensor.float().numpy(), GGMLQuantizationType.BF16)
+        writer.add_tensor(name, values, raw_dtype=GGMLQuantizationType.BF16)
+
+
+def _check_tokens(path: Path, tokenizer: Any) -> int:
+    """Compare tokens, with the marks in front, of plain texts and of all marks.
+
+    Raises
+    ------
+    ModelError
+        With the first text that is cut otherwise.
+    """
+    from runners.gguf.tokenizer import GgufTokenizer
+
+    lib = library()
+    parameters = lib.llama_model_default_params()
+    parameters.vocab_only = True
+    last_error()
+    model = lib.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        raise ModelError(f"llama.cpp can't load what was written: {last_error()}")
+    try:
+        written = GgufTokenizer(model, read_header(path).metadata)
+        marks = "".join(str(mark) for mark in tokenizer.all_special_tokens)
+        texts = (*CHECK_TEXTS, f"x{marks} y")
+        for text in texts:
+            wanted = list(tokenizer(text)["input_ids"])
+            if (got := written(text)["input_ids"]) != wanted:
+                raise ModelError(
+                    f"tokenizer can't be written as GGUF: llama.cpp cuts {text[:40]!r} into "
+                    f"{got[:12]}, transformers into {wanted[:12]}"
+                )
+    finally:
+        lib.llama_model_free(model)
+    return len(texts)
+
+
+def _quantise(source: Path, target: Path, kind: str) -> None:
+    lib = library()
+    parameters = lib.llama_model_quantize_default_params()
+    parameters.ftype = next(n for n, name in FILE_TYPES.items() if name == kind)
+    parameters.nthread = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    last_error()
+    if lib.llama_model_quantize(str(source).encode(), str(target).encode(), parameters) != 0:
+        raise ModelError(f"llama.cpp can't quantise to {kind}: {last_error()}")
+
+
+def _n_fallback(header: GgufHeader, kind: str) -> int:
+    if "_K" not in kind:
+        return 0
+    matrices = [tensor for tensor in header.tensors.values() if len(tensor.shape) > 1]
+    return sum(tensor.shape[-1] % _K_ROWS != 0 for tensor in matrices)

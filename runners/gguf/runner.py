@@ -1,0 +1,226 @@
+"""Requests to a model of llama.cpp; see :class:`evalcore.protocols.InterleavedRunner`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evalcore.errors import ModelError
+from evalcore.protocols import (
+    Completion,
+    Finished,
+    GenerateRequest,
+    Loglikelihood,
+    LoglikelihoodRequest,
+    Piece,
+    Request,
+    RollingRequest,
+)
+from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from runners.engine.generation import GenerationJob, SlotState
+from runners.engine.memory import free_memory_bytes
+from runners.engine.planning import Chunk, Sizes, plan_chunks
+from runners.gguf.adapters import adapter_bytes
+from runners.gguf.generation import follow_answers, generation_plan
+from runners.gguf.scoring import BatchScorer, scoring_size
+from runners.hf.encoding import Encoder
+from runners.hf.generation import Ending, check_params
+from runners.hf.scoring import Span, pair_span, rolling_spans
+from runners.hf.streaming import text_pieces
+from runners.results import completed, generation_jobs, peak_memory_bytes, total
+
+if TYPE_CHECKING:
+    from runners.gguf.resident import GgufResident
+
+__all__ = ["GgufRunner"]
+
+Work = Sequence[Sequence[Span]]
+_SIZES = Sizes()
+
+
+class GgufRunner:
+    """A variant of a resident file.
+
+    Requests mean what they mean to :class:`runners.hf.runner.HfRunner`: text is tokenised, cut and
+    ended by the same rules.
+
+    Parameters
+    ----------
+    spec
+        Resolved.
+    resident
+        Its file in memory; closing the runner leaves it there.
+    """
+
+    def __init__(self, spec: ModelSpec, *, resident: GgufResident) -> None:
+        self._spec = spec
+        self._resident: GgufResident | None = resident
+        self._window = resident.settings.window
+        self._encoder = Encoder(resident.tokenizer, spec)
+        self._size_on_disk_bytes = resident.header.size_bytes + sum(
+            adapter_bytes(adapter) for adapter in spec.adapters
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is running."""
+        return self._spec
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
+        """Continue each prompt, several at once.
+
+        A prompt that leaves no room for ``max_new_tokens`` in the window is cut on its left, and
+        what was cut is counted in ``n_truncated``.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        prompts, jobs = self._jobs(requests)
+        for state in self._follow(jobs, lambda _: True):
+            if state.answers:
+                yield completed(
+                    state.answers,
+                    jobs,
+                    prompts,
+                    decode=self._encoder.decode,
+                    size_on_disk_bytes=self._size_on_disk_bytes,
+                )
+
+    def stream(self, request: GenerateRequest) -> Iterator[str]:
+        """Yield one answer piece by piece, decoded as :meth:`generate` decodes it.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        with closing(self.stream_together([request], wanted=lambda _: True)) as steps:
+            for pieces in steps:
+                yield from (piece.text for piece in pieces if piece.text)
+
+    def stream_together(
+        self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
+    ) -> Generator[Sequence[Piece], None, None]:
+        """Yield several answers' pieces step by step; between two steps other variants may run.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        _, jobs = self._jobs(requests)
+        with closing(self._follow(jobs, wanted)) as states:
+            yield from text_pieces(states, jobs, self._encoder.decode)
+
+    def loglikelihood(
+        self, requests: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each continuation given its context.
+
+        Raises
+        ------
+        InputError
+            If a continuation alone is longer than the window.
+        """
+
+        def work() -> Work:
+            pairs = self._encoder.pairs(requests)
+            return [[pair_span(*pair, self._window)] if pair[1] else [] for pair in pairs]
+
+        yield from self._score(work, requests)
+
+    def loglikelihood_rolling(
+        self, requests: Sequence[RollingRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each whole text, in disjoint windows with as much context as fits.
+
+        The first window begins with the first-token mark, or with the end-of-text mark where a
+        model has no other; that one is not scored.
+        """
+
+        def work() -> Work:
+            texts = self._encoder.rolling(requests)
+            first = self._encoder.first_token
+            return [rolling_spans(tokens, first, self._window) for tokens in texts]
+
+        yield from self._score(work, requests)
+
+    def close(self) -> None:
+        """Let go of the file; the runner can't be used afterwards."""
+        self._resident = None
+
+    @property
+    def _ready(self) -> GgufResident:
+        if self._resident is None:
+            raise ModelError(
+                f"model {self._spec.name!r} is closed; it ran until the next was asked"
+            )
+        return self._resident
+
+    def _jobs(
+        self, requests: Sequence[GenerateRequest]
+    ) -> tuple[list[list[int]], list[GenerationJob]]:
+        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
+            check_params(params, self._window)
+        prompts = self._encoder.prompts([request.prompt for request in requests])
+        jobs = generation_jobs(requests, prompts, window=self._window, ending=self._ending)
+        return prompts, jobs
+
+    def _ending(self, params: SamplingParams) -> Ending:
+        strings = (*params.stop, *self._encoder.stop)
+        tokens = self._ready.tokenizer.end_tokens | self._encoder.end_tokens(strings)
+        return Ending(tokens=frozenset(tokens), strings=strings)
+
+    def _follow(
+        self, jobs: Sequence[GenerationJob], wanted: Callable[[int], bool]
+    ) -> Generator[SlotState, None, None]:
+        if not jobs:
+            return
+        resident = self._ready
+        plan = generation_plan(
+            jobs,
+            most_rows=resident.options.batch_size,
+            cell_bytes=resident.cell_bytes,
+            memory_bytes=resident.options.memory_bytes or free_memory_bytes() // 2,
+        )
+        with closing(resident.context(plan.size, self._spec.adapters)) as context:
+            yield from follow_answers(
+                context, jobs, plan, decode=self._encoder.decode, wanted=wanted
+            )
+
+    def _score(
+        self, work: Callable[[], Work], requests: Sequence[Request]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Score requests, each of which is none, one or several spans."""
+        chunks = self._plan(work, requests)
+        with_spans = {request for chunk in chunks for request in chunk.requests}
+        without = [index for index in range(len(requests)) if index not in with_spans]
+        if without:
+            yield Finished([(index, total([])) for index in without], Efficiency())
+        if not chunks:
+            return
+        longest = max(len(span.inputs) for chunk in chunks for span in chunk.spans)
+        size = scoring_size(longest, self._ready.tokenizer.n_tokens)
+        with closing(self._ready.context(size, self._spec.adapters)) as context:
+            scorer = BatchScorer(context, _SIZES)
+            for chunk in chunks:
+                scored = scorer.score(chunk)
+                took = Efficiency(
+                    prefill_tokens=scored.n_tokens,
+                    prefill_s=scored.duration_s,
+                    peak_memory_bytes=peak_memory_bytes(),
+                    size_on_disk_bytes=self._size_on_disk_bytes,
+                )
+                yield Finished(scored.results, took)
+
+    def _plan(self, work: Callable[[], Work], requests: Sequence[Request]) -> Sequence[Chunk]:
+        """Return a job's chunks; the variants of a file share those of the same requests."""
+        resident = self._ready
+        key = (self._encoder.style, tuple(requests))
+        if resident.planned[0] != key:
+            resident.planned = (key, list(plan_chunks(work(), _SIZES)))
+        return resident.planned[1]
