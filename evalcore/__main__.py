@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 import arena.cli
-import arena.export.cli
 import arena.studies.cli
 import evalcore.cli
+import evalcore.exchange.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
 import evalcore.stacking.cli
@@ -36,7 +36,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
     "plan": evalcore.stats.cli.plan,
-    "export": arena.export.cli.export,
+    "import": evalcore.exchange.cli.import_,
+    "export": evalcore.exchange.cli.export,
     "tasks": evalcore.cli.tasks,
     "models": runners.cli.models,
     "doctor": runners.cli.doctor,

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from arena.arena import Arena
-from arena.export.files import write_rows
-from arena.export.formats import FORMATS
-from arena.export.judged import judged_comparisons
 from arena.fake import FakeSource
 from arena.records import Ballot, Form, Rater
 from arena.settings import ArenaSettings
 from evalcore.errors import InputError
+from evalcore.exchange.exports import FORMATS
+from evalcore.exchange.judged import judged_comparisons
+from evalcore.exchange.writing import write_rows
 from evalcore.protocols import Completion
 from evalcore.records import Comparison, Efficiency, Example, Message, ModelSpec, SamplingParams
 from evalcore.store import Store, open_store

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "eval_run",
     "example",
     "generation",
+    "imported_file",
     "loglikelihood",
     "metadata",
     "model",
@@ -36,7 +39,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -89,6 +92,7 @@ generation = Table(
     Column("previous_key", String(32)),  # null = first turn of a conversation
     Column("first_token_logprobs", JSON(none_as_null=True)),
     Column("cost_usd", Float),
+    Column("source_id", Integer),  # of the imported file; null = made here
     Index("generation_by_example", "example_id"),
 )
 
@@ -168,5 +172,19 @@ comparison = Table(
     Column("explanation", Text, nullable=False),
     Column("judge_prompt_version", Text),
     Column("cost_usd", Float),
+    Column("source_id", Integer),  # of the imported file; null = made here
     Index("comparison_by_example", "example_id"),
+)
+
+imported_file = Table(
+    "imported_file",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("sha256", String(64), nullable=False),
+    Column("format", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("imported_utc", String(20), nullable=False),
+    Column("code_version", Text, nullable=False),
+    UniqueConstraint("sha256", "format", name="imported_file_once"),
 )

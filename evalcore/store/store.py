@@ -27,6 +27,7 @@ from evalcore.store.ballots import Ballots
 from evalcore.store.board import Boards
 from evalcore.store.claims import Claims
 from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
+from evalcore.store.intake import Sources
 from evalcore.store.score_tables import ScoreTable, ScoreTables
 from evalcore.store.verdicts import Verdicts
 
@@ -46,7 +47,7 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-class Store(Ballots, Boards, ScoreTables, Claims, Verdicts, Database):
+class Store(Ballots, Boards, ScoreTables, Sources, Claims, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
@@ -303,7 +304,7 @@ class Store(Ballots, Boards, ScoreTables, Claims, Verdicts, Database):
         )
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=1000).execute(query):
-                yield Comparison(**row._asdict())
+                yield Comparison(**_without_source(row))
 
 
 def _example_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -342,8 +343,13 @@ def _params_from(fields: dict[str, Any]) -> SamplingParams:
     return SamplingParams(**{**fields, "stop": tuple(fields["stop"])})
 
 
+def _without_source(row: Any) -> dict[str, Any]:
+    """Return a fact's fields; where it came from is the store's to know."""
+    return {name: value for name, value in row._mapping.items() if name != "source_id"}
+
+
 def _generation(row: Any) -> Generation:
-    return Generation(**row._asdict() | {"params": _params_from(row.params)})
+    return Generation(**_without_source(row) | {"params": _params_from(row.params)})
 
 
 def _completion(row: Any) -> Response:

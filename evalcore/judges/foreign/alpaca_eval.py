@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
+from evalcore.exchange.rows import Prompts, Row, read_rows
 from evalcore.judges.foreign.records import ForeignVerdict, Shown
-from evalcore.judges.foreign.rows import Prompts, Row, read_rows
 from evalcore.records import Example
 
 __all__ = ["logprob_preference", "read_alpaca_eval"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from evalcore.exchange.identity import answer_key, imported_answers, imported_model
+from evalcore.exchange.records import Parcel
+from evalcore.exchange.sources import source_file
 from evalcore.hashing import content_hash
 from evalcore.judges.bias.pairs import ORDER_UNKNOWN
 from evalcore.judges.foreign.records import ForeignFile, ForeignVerdict
 from evalcore.judges.records import Verdict
-from evalcore.protocols import Completion
-from evalcore.records import Comparison, Efficiency, ModelSpec, Winner, utc_now
+from evalcore.records import Comparison, Generation, Winner, utc_now
 from evalcore.store import Store
-from evalcore.store.store import Answered
 
-__all__ = ["ORDERS_AGREE", "ORDERS_DISAGREE", "Imported", "import_verdicts", "imported_model"]
+__all__ = ["ORDERS_AGREE", "ORDERS_DISAGREE", "Imported", "import_verdicts", "verdict_parcel"]
 
 ORDERS_AGREE = "the same winner in both orders"
 ORDERS_DISAGREE = "different winners in the two orders"
@@ -42,42 +44,44 @@ class _Keyed:
 
 
 def import_verdicts(foreign: ForeignFile, store: Store) -> Imported:
-    """Put a file's verdicts into the workspace; what is there already stays as it is.
+    """Put a file's verdicts into the workspace at once; what is there already stays as it is.
 
     Models and judges become variants of the kind ``imported``, named as in the file, so that their
     answers can be looked at, judged again and checked. Verdicts in both orders on the same answers
     make one comparison: a tie where the orders disagree, none where one of them could not be read.
     """
-    keyed = list(_keyed(foreign.verdicts))
-    now = utc_now()
-    comparisons = list(_comparisons(keyed, now))
-    verdicts = [
-        _verdict(item, now)
-        for item in keyed
-        if item.verdict.shown != "both_orders" and item.verdict.rater_kind != "human"
-    ]
-    names = {name for item in keyed for name in (item.verdict.model_a, item.verdict.model_b)}
-    raters = {item.verdict.rater for item in keyed if item.verdict.rater_kind == "judge"}
-    for name in sorted(names | raters):
-        store.add_model(imported_model(name))
-    store.add_examples(
-        list({item.verdict.example.id: item.verdict.example for item in keyed}.values())
-    )
-    n_answers = _add_answers(foreign.verdicts, store)
-    store.save_verdicts(verdicts)
-    store.add_comparisons(comparisons)
+    path = Path(foreign.source)
+    parcel = verdict_parcel(foreign, source=path, now=utc_now())
+    with store.intake([source_file(path, foreign.format)]) as intake:
+        intake.add(parcel)
     return Imported(
-        n_verdicts=len(verdicts),
-        n_comparisons=len(comparisons),
-        n_unscored=len(_units(keyed)) - len(comparisons),
-        n_answers=n_answers,
+        n_verdicts=len(parcel.verdicts),
+        n_comparisons=len(parcel.comparisons),
+        n_unscored=len(_units(list(_keyed(foreign.verdicts)))) - len(parcel.comparisons),
+        n_answers=len(parcel.answers),
         warnings=foreign.warnings,
     )
 
 
-def imported_model(name: str) -> ModelSpec:
-    """Describe a model of which nothing is known but its name and what it said."""
-    return ModelSpec(name=name, backend="imported", weights=name)
+def verdict_parcel(foreign: ForeignFile, *, source: Path, now: str) -> Parcel:
+    """Make records of a file's verdicts, as :func:`import_verdicts` stores them."""
+    keyed = list(_keyed(foreign.verdicts))
+    names = {name for item in keyed for name in (item.verdict.model_a, item.verdict.model_b)}
+    raters = {item.verdict.rater for item in keyed if item.verdict.rater_kind == "judge"}
+    return Parcel(
+        source=source,
+        n_read=len(foreign.verdicts),
+        models=[imported_model(name) for name in sorted(names | raters)],
+        examples=list({item.verdict.example.id: item.verdict.example for item in keyed}.values()),
+        answers=list(_answers(foreign.verdicts, now)),
+        verdicts=[
+            _verdict(item, now)
+            for item in keyed
+            if item.verdict.shown != "both_orders" and item.verdict.rater_kind != "human"
+        ],
+        comparisons=list(_comparisons(keyed, now)),
+        warnings=foreign.warnings,
+    )
 
 
 def _keyed(verdicts: Iterable[ForeignVerdict]) -> Iterator[_Keyed]:
@@ -166,35 +170,19 @@ def _explanation(items: Sequence[_Keyed], *, n_winners: int) -> str:
     return "\n\n".join(item.verdict.text for item in items if item.verdict.text)
 
 
-def _add_answers(verdicts: Sequence[ForeignVerdict], store: Store) -> int:
-    by_model: dict[str, dict[str, Answered]] = {}
+def _answers(verdicts: Sequence[ForeignVerdict], now: str) -> Iterator[Generation]:
+    """Yield each answer once, however many verdicts there are on it."""
+    seen: set[tuple[str, str]] = set()
     for verdict in verdicts:
         for model, text in (
             (verdict.model_a, verdict.answer_a),
             (verdict.model_b, verdict.answer_b),
         ):
-            if text is not None:
-                key = _answer_key(verdict.example.id, text)
-                by_model.setdefault(model, {})[key] = Answered(
-                    example_id=verdict.example.id,
-                    request_key=key,
-                    response=Completion(
-                        text=text,
-                        finish_reason="stop",
-                        prompt_tokens=0,
-                        completion_tokens=0,
-                        duration_s=0.0,
-                    ),
-                )
-    for model, answered in by_model.items():
-        store.add_responses(
-            imported_model(model).fingerprint,
-            list(answered.values()),
-            task_hash=content_hash(["imported", model]),
-            took=Efficiency(),
-        )
-    return sum(map(len, by_model.values()))
+            key = model, _answer_key(verdict.example.id, text)
+            if text is not None and key not in seen:
+                seen.add(key)
+                yield from imported_answers(verdict.example, model, [text], created_utc=now)
 
 
 def _answer_key(example_id: str, text: str | None) -> str:
-    return "" if text is None else content_hash(["imported", example_id, text])
+    return answer_key(example_id, () if text is None else (text,))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalcore.errors import VotesError
+from evalcore.exchange.rows import Prompts, Row, read_rows
 from evalcore.judges.foreign.records import ForeignVerdict
-from evalcore.judges.foreign.rows import Prompts, Row, read_rows
 from evalcore.records import Example
 
 __all__ = ["read_pandalm"]

@@ -13,7 +13,7 @@ from evalcore.judges.foreign.pandalm import read_pandalm
 from evalcore.judges.foreign.records import ForeignFile, ForeignVerdict
 from evalcore.records import Example
 
-__all__ = ["FORMATS", "read_foreign"]
+__all__ = ["FORMATS", "foreign_file", "read_foreign"]
 
 FORMATS: Mapping[str, Callable[[Path, Sequence[Example]], list[ForeignVerdict]]] = {
     "alpaca_eval": read_alpaca_eval,
@@ -42,10 +42,25 @@ def read_foreign(form: str, path: Path, *, prompts: Sequence[Example] = ()) -> F
     """
     if form not in FORMATS:
         raise VotesError(f"--reuse-from must be one of {', '.join(FORMATS)}; got {form!r}")
-    verdicts = tuple(FORMATS[form](path, prompts))
+    return foreign_file(form, path, FORMATS[form](path, prompts))
+
+
+def foreign_file(form: str, path: Path, verdicts: Sequence[ForeignVerdict]) -> ForeignFile:
+    """Put a file's verdicts together with what a reader has to know of them.
+
+    Raises
+    ------
+    VotesError
+        If there are none.
+    """
     if not verdicts:
         raise VotesError(f"{path}: holds no verdicts")
-    return ForeignFile(source=str(path), verdicts=verdicts, warnings=tuple(_warnings(verdicts)))
+    return ForeignFile(
+        source=str(path),
+        format=form,
+        verdicts=tuple(verdicts),
+        warnings=tuple(_warnings(verdicts)),
+    )
 
 
 def _warnings(verdicts: Sequence[ForeignVerdict]) -> Iterator[str]:

@@ -57,6 +57,8 @@ class ForeignFile:
 
     source: str
     """The file."""
+    format: str
+    """Name of the format that it was read as."""
     verdicts: tuple[ForeignVerdict, ...]
     """One for each time a judge was asked, in the file's order."""
     warnings: tuple[str, ...] = ()

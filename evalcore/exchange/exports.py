@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from arena.export.judged import Judged
 from evalcore.codec import jsonable
+from evalcore.exchange.judged import Judged
 from evalcore.records import Message
 
 __all__ = ["FORMATS", "Rows"]

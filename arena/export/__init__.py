@@ -1,1 +1,0 @@
-"""Votes for other tools: vote files, LMArena's battles, preference data for training."""

@@ -1,0 +1,1 @@
+"""One module for each tool: what its files say, as our records."""
