@@ -1,8 +1,9 @@
-"""Writing rows: JSONL, Parquet or CSV, at once or not at all."""
+"""Writing rows: JSONL, JSON, Parquet or CSV, at once or not at all."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,14 +11,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from evalcore.codec import to_json
 from evalcore.errors import InputError
+from evalcore.spreadsheets import harmless
 
 __all__ = ["Counted", "write_rows"]
 
 Row = dict[str, Any]
 T = TypeVar("T")
 _ROWS_A_GROUP = 20_000
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -63,7 +65,15 @@ class Counted(Generic[T]):
 
 def _write_jsonl(file: IO[bytes], rows: Iterator[Row]) -> None:
     for row in rows:
-        file.write(to_json(row).encode("utf-8", "surrogatepass") + b"\n")
+        file.write(_encoded(row).encode("utf-8", "surrogatepass") + b"\n")
+
+
+def _write_json(file: IO[bytes], rows: Iterator[Row]) -> None:
+    before = b"["
+    for row in rows:
+        file.write(before + b"\n" + _encoded(row).encode("utf-8", "surrogatepass"))
+        before = b","
+    file.write(b"[]\n" if before == b"[" else b"\n]\n")
 
 
 def _write_parquet(file: IO[bytes], rows: Iterator[Row]) -> None:
@@ -84,10 +94,9 @@ def _write_csv(file: IO[bytes], rows: Iterator[Row]) -> None:
         return
     if any(isinstance(value, list | dict) for value in first.values()):
         raise InputError("CSV holds votes alone; write conversations as .jsonl or .parquet")
-    text = _Utf8(file)
-    writer = csv.DictWriter(text, list(first), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(chain([first], rows))
+    writer = csv.writer(_Utf8(file), lineterminator="\n")
+    writer.writerow(list(first))
+    writer.writerows(map(harmless, row.values()) for row in chain([first], rows))
 
 
 class _Utf8:
@@ -103,6 +112,7 @@ class _Utf8:
 
 _WRITERS: Mapping[str, Callable[[IO[bytes], Iterator[Row]], None]] = {
     ".jsonl": _write_jsonl,
+    ".json": _write_json,
     ".parquet": _write_parquet,
     ".csv": _write_csv,
 }
