@@ -12,8 +12,8 @@ from arena.fake import FakeSource
 from arena.records import Ballot, Form, Rater
 from arena.settings import ArenaSettings
 from evalcore.errors import InputError
-from evalcore.exchange.exports import FORMATS
 from evalcore.exchange.judged import judged_comparisons
+from evalcore.exchange.vote_exports import FORMATS
 from evalcore.exchange.writing import write_rows
 from evalcore.protocols import Completion
 from evalcore.records import Comparison, Efficiency, Example, Message, ModelSpec, SamplingParams
@@ -196,6 +196,7 @@ def test_votes_without_answers_make_no_training_rows(tmp_path: Path):
         "votes": 1,
         "lmarena": 0,
         "trl_dpo": 0,
+        "trl_reward": 0,
         "trl_kto": 0,
     }
 
@@ -215,6 +216,7 @@ def test_command_writes_and_counts(voted: Store, parity, tmp_path: Path):
         "format": "trl_dpo",
         "votes": 4,
         "rows": 2,
+        "left_out": {"ties": 2},
     }
     assert len(path.read_text().splitlines()) == 2
 
@@ -222,8 +224,11 @@ def test_command_writes_and_counts(voted: Store, parity, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("dpo", "x.jsonl"), "FORMAT must be one of votes, lmarena, trl_dpo, trl_kto; got 'dpo'"),
-        (("votes", "x.txt"), "PATH must end in .jsonl, .parquet, .csv"),
+        (
+            ("dpo", "x.jsonl"),
+            "FORMAT must be one of votes, lmarena, trl_dpo, trl_reward, trl_kto, alpaca_eval,",
+        ),
+        (("votes", "x.txt"), "PATH must end in .jsonl, .json, .parquet, .csv"),
         (("votes", "x.csv", "--raters", "dog"), "--raters must be one of human"),
         (("trl_dpo", "x.csv"), "CSV holds votes alone"),
     ],

@@ -74,10 +74,19 @@ _TITLES = {
 
 def export(
     form: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="votes, lmarena, trl_dpo or trl_kto.")
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="votes, lmarena, trl_dpo, trl_reward or trl_kto, of votes; alpaca_eval, of "
+            "answers; lm_eval, model_card or every_eval_ever, of runs.",
+        ),
     ],
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="File that ends in .jsonl, .parquet or .csv.")
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="File that ends in .jsonl, .json, .parquet or .csv; for runs a folder.",
+        ),
     ],
     raters: Annotated[
         list[str] | None,
@@ -87,29 +96,53 @@ def export(
             help="human (default), judge, rule or simulated; repeatable.",
         ),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", metavar="NAME", help="Answers or runs of this model; repeatable."
+        ),
+    ] = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the workspace's votes for other tools; raters go by pseudonyms."""
-    from evalcore.exchange.exports import FORMATS
-    from evalcore.exchange.judged import judged_comparisons
-    from evalcore.exchange.writing import Counted, write_rows
+    """Write the workspace's votes, answers or runs for other tools; people go by pseudonyms."""
+    from evalcore.exchange.answer_exports import export_alpaca_eval
+    from evalcore.exchange.exporting import export_votes
+    from evalcore.exchange.run_exports import RUN_FORMATS, export_runs
+    from evalcore.exchange.vote_exports import FORMATS
     from evalcore.store import open_store
 
-    if form not in FORMATS:
-        raise InputError(f"FORMAT must be one of {', '.join(FORMATS)}; got {form!r}")
+    known = (*FORMATS, "alpaca_eval", *RUN_FORMATS)
+    if form not in known:
+        raise InputError(f"FORMAT must be one of {', '.join(known)}; got {form!r}")
     kinds = _kinds(raters)
     with open_store(workspace, store, create=False) as opened:
-        votes = Counted(judged_comparisons(opened, kinds=kinds))
-        rows = Counted(row for judged in votes for row in FORMATS[form](judged))
-        write_rows(path, rows)
+        if form in RUN_FORMATS:
+            done = export_runs(form, path, opened, models=models)
+        elif form == "alpaca_eval":
+            done = export_alpaca_eval(path, opened, models=models)
+        else:
+            done = export_votes(form, path, opened, kinds=kinds)
+    facts = "runs" if form in RUN_FORMATS else "answers" if form == "alpaca_eval" else "votes"
     if as_json:
-        print_json({"path": str(path), "format": form, "votes": votes.n, "rows": rows.n})
-    else:
-        print(f"{path}: {rows.n} rows of {votes.n} votes")
-    if form != "votes" and rows.n < votes.n:
-        print("ties, and votes whose answers are not stored, make no rows", file=sys.stderr)
+        rows = "files" if form in RUN_FORMATS else "rows"
+        counts = {facts: done.n_facts, rows: done.n_rows, "left_out": done.left_out}
+        print_json({"path": str(path), "format": form, **counts})
+        return
+    print(
+        f"{path}: {done.n_rows} {'files' if facts == 'runs' else 'rows'} of {done.n_facts} {facts}"
+    )
+    for reason, count in done.left_out.items():
+        print(f"{count} {_REASONS[reason]} and make no rows", file=sys.stderr)
+
+
+_REASONS = {
+    "ties": "votes prefer neither answer",
+    "without_answers": "votes are on answers that are not stored",
+    "several_messages": "answers are to more than one message",
+}
+"""Why facts make no rows, in words."""
 
 
 def _kinds(given: list[str] | None) -> tuple[RaterKind, ...]:

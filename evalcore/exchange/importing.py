@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalcore.answering import Begin
 from evalcore.errors import InputError
 from evalcore.exchange.imports import IMPORTS, found_files, likely_format
 from evalcore.exchange.records import ImportContext, SourceFile
 from evalcore.exchange.sources import source_file
 from evalcore.records import Example, utc_now
+from evalcore.stages import Begin
 from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store, schema
 from evalcore.store.arena_schema import answer, battle
 
-__all__ = ["Judged", "judged_comparisons"]
+__all__ = ["Judged", "judged_comparisons", "public_rater"]
 
 _AT_ONCE = 400
 
@@ -39,10 +40,10 @@ def judged_comparisons(
     """Yield votes with their conversations, oldest first.
 
     Answers are those that were shown, with names masked; where a comparison comes from no battle,
-    those that the workspace holds of both models. Raters go by pseudonyms of the export.
+    those that the workspace holds of both models. People who voted here go by pseudonyms.
     """
     names = unique_names(store)
-    comparisons = store.comparisons(kinds=kinds)
+    comparisons = store.comparisons_with_source(kinds=kinds)
     while chunk := list(islice(comparisons, _AT_ONCE)):
         with store.engine.connect() as connection:
             yield from _judged(connection, store, chunk, names=names)
@@ -51,16 +52,17 @@ def judged_comparisons(
 def _judged(
     connection: Connection,
     store: Store,
-    chunk: Sequence[Comparison],
+    traced: Sequence[tuple[Comparison, int | None]],
     *,
     names: Mapping[str, str],
 ) -> Iterator[Judged]:
+    chunk = [found for found, _ in traced]
     examples = _examples(connection, {found.example_id for found in chunk})
     shown = _shown(connection, {_battle_id(found) for found in chunk})
     stored = _stored(
         store, [found for found in chunk if (_battle_id(found), found.model_a) not in shown]
     )
-    for found in chunk:
+    for found, source in traced:
         example = examples.get(found.example_id)
         texts = [
             shown.get((_battle_id(found), model)) or stored.get((found.example_id, model), ())
@@ -72,7 +74,7 @@ def _judged(
                 found,
                 model_a=names.get(found.model_a, found.model_a),
                 model_b=names.get(found.model_b, found.model_b),
-                rater=_pseudonym(found),
+                rater=public_rater(found.rater, found.rater_kind, source),
             ),
             conversation_a=a,
             conversation_b=b,
@@ -85,11 +87,12 @@ def _battle_id(comparison: Comparison) -> str:
     return comparison.id.partition(".")[0]
 
 
-def _pseudonym(comparison: Comparison) -> str:
-    """Return a judge's name, or what stands for a person."""
-    if comparison.rater_kind != "human":
-        return comparison.rater
-    return content_hash(["exported rater", comparison.rater])[:16]
+@lru_cache(maxsize=65536)
+def public_rater(rater: str, kind: str, source: int | None) -> str:
+    """Return what stands for a person; judges, and people whom a file named, keep their names."""
+    if kind != "human" or source is not None:
+        return rater
+    return content_hash(["exported rater", rater])[:16]
 
 
 def _examples(connection: Connection, ids: set[str]) -> dict[str, Example]:

@@ -15,6 +15,7 @@ from typing import Any
 from evalcore.errors import VotesError
 from evalcore.exchange.identity import short_id
 from evalcore.records import Example
+from evalcore.spreadsheet import original
 from evalcore.tasks.examples import LineTemplates, example_from_fields
 
 __all__ = [
@@ -310,7 +311,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
                         f"got {len(fields)}"
                     )
                 if fields:
-                    yield line, dict(zip(header, fields, strict=True))
+                    yield line, dict(zip(header, map(original, fields), strict=True))
                 line = reader.line_num + 1
         except csv.Error as error:
             raise VotesError(f"{path}, line {reader.line_num}: not CSV: {error}") from error

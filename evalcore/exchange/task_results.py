@@ -74,9 +74,7 @@ def published_estimate(value: float, stderr: float | None, *, n: int, method: st
         low=value - half,
         high=value + half,
         confidence_level=0.95,
-        method=f"{method}: value and standard error, normal"
-        if has_error
-        else f"{method}: no error",
+        method=f"{method}: {'standard error, normal' if has_error else 'no standard error'}",
         n=n,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from evalcore.errors import InputError
-from evalcore.spreadsheets import harmless
+from evalcore.spreadsheet import harmless
 
 __all__ = ["Counted", "write_rows"]
 

@@ -22,14 +22,14 @@ from evalcore.exchange.task_results import (
 from evalcore.hashing import content_hash
 from evalcore.records import Example, Message
 
-__all__ = ["RESULT_FIELDS", "read_lm_eval"]
+__all__ = ["RESULT_FIELDS", "RUN_SETTINGS", "TASK_SETTINGS", "read_lm_eval"]
 
 RESULT_FIELDS = ("results", "configs", "versions", "n-samples")
 """What a file of results has, since version 0.4."""
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<stamp>\d{4}-\d\d-\d\dT[\d\-.:]+)\.jsonl")
 _STAMP = re.compile(r"results_(?P<stamp>.+)\.json")
-_SETTINGS = ("num_fewshot", "output_type", "dataset_path", "dataset_name", "test_split")
-_RUN_SETTINGS = ("limit", "gen_kwargs", "model_args", "model_revision", "model_dtype")
+TASK_SETTINGS = ("num_fewshot", "output_type", "dataset_path", "dataset_name", "test_split")
+RUN_SETTINGS = ("limit", "gen_kwargs", "model_args", "model_revision", "model_dtype")
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 
 
@@ -48,7 +48,7 @@ def read_lm_eval(paths: Sequence[Path], context: ImportContext) -> Iterator[Parc
     samples = [path for path in paths if path.name.startswith("samples_")]
     left = set(samples)
     for path in paths:
-        if path in left:
+        if path in samples:
             continue
         for results, own in _results(path, context, samples):
             left -= {own}
@@ -107,10 +107,10 @@ def _task_results(
             "task_hash": (content.get("task_hashes") or {}).get(task),
             "chat_template_sha": content.get("chat_template_sha"),
             "system_instruction_sha": content.get("system_instruction_sha"),
-            **{name: config.get(name) for name in _SETTINGS},
+            **{name: config.get(name) for name in TASK_SETTINGS},
             "n": n,
         },
-        params={name: general.get(name) for name in _RUN_SETTINGS},
+        params={name: general.get(name) for name in RUN_SETTINGS},
     )
     higher = as_object(
         (content.get("higher_is_better") or {}).get(task) or {}, f"{where}: higher_is_better"

@@ -1,16 +1,18 @@
-"""Rows of each format, from votes with what was voted on."""
+"""Rows of the formats that are made of votes, with what was voted on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from evalcore.codec import jsonable
 from evalcore.exchange.judged import Judged
-from evalcore.records import Message
+from evalcore.records import Comparison, Message
 
-__all__ = ["FORMATS", "Rows"]
+__all__ = ["FORMATS", "LeftOut", "Rows", "vote_fields", "why_no_row"]
+
+LeftOut = Literal["ties", "without_answers"]
 
 Row = dict[str, Any]
 Rows = Callable[[Judged], Iterator[Row]]
@@ -18,8 +20,12 @@ Rows = Callable[[Judged], Iterator[Row]]
 
 def _vote(judged: Judged) -> Iterator[Row]:
     """Our own vote file, which ``parity rate`` and ``parity compare`` read."""
-    found = judged.comparison
-    yield {
+    yield vote_fields(judged.comparison)
+
+
+def vote_fields(found: Comparison) -> Row:
+    """Return the fields of a vote file, as they are named there."""
+    return {
         "id": found.id,
         "example_id": found.example_id,
         "model_a": found.model_a,
@@ -74,6 +80,12 @@ def _dpo(judged: Judged) -> Iterator[Row]:
         }
 
 
+def _reward(judged: Judged) -> Iterator[Row]:
+    """TRL's preference format with the prompt in both conversations, as reward models want it."""
+    for row in _dpo(judged):
+        yield {name: row["prompt"] + row[name] for name in ("chosen", "rejected")}
+
+
 def _kto(judged: Judged) -> Iterator[Row]:
     """TRL's unpaired preference format: two answers of a decided vote or of both bad."""
     labels: Mapping[str, Sequence[bool]] = {
@@ -98,6 +110,13 @@ FORMATS: dict[str, Rows] = {
     "votes": _vote,
     "lmarena": _lmarena,
     "trl_dpo": _dpo,
+    "trl_reward": _reward,
     "trl_kto": _kto,
 }
 """By name, as the command line has them."""
+
+
+def why_no_row(judged: Judged) -> LeftOut:
+    """Say why a vote made no row: nothing is preferred, or an answer is not in the workspace."""
+    both = judged.conversation_a and judged.conversation_b
+    return "ties" if both else "without_answers"
