@@ -131,12 +131,11 @@ def _samples(store: Store, run: EvalRun) -> list[dict[str, Any]]:
     scores: dict[str, dict[str, float]] = {}
     for score in store.scores(run.spec.fingerprint, run.task_hash):
         scores.setdefault(score.example_id, {})[score.metric] = score.value
-    answers = {
-        answer.example_id: answer.text
-        for answer in store.task_generations(run.spec.fingerprint, run.task_hash)
-    }
+    examples = store.examples(run.task_hash)
+    found = store.conversations(run.spec.fingerprint, [example.id for example in examples])
+    answers = {key: chain[0].text for key, chain in found.items() if chain}
     lines = []
-    for place, example in enumerate(store.examples(run.task_hash)):
+    for place, example in enumerate(examples):
         by_filter: dict[str, dict[str, float]] = {}
         for name, value in scores.get(example.id, {}).items():
             metric, _, chosen = name.partition(".")
