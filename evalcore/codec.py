@@ -15,6 +15,7 @@ from evalcore.records import (
     Estimate,
     EvalRun,
     Example,
+    Image,
     Message,
     ModelSpec,
     Openness,
@@ -22,7 +23,7 @@ from evalcore.records import (
 
 __all__ = ["estimate_from", "example_from", "jsonable", "run_from", "spec_from", "to_json"]
 
-_EXAMPLE_LISTS = ("follow_ups", "references", "choices", "images")
+_EXAMPLE_LISTS = ("follow_ups", "references", "choices")
 
 
 def jsonable(value: Any) -> Any:
@@ -73,7 +74,8 @@ def example_from(fields: Mapping[str, Any]) -> Example:
     """Rebuild an example."""
     lists = {key: tuple(fields.get(key, ())) for key in _EXAMPLE_LISTS}
     messages = tuple(Message(**message) for message in fields["messages"])
-    return Example(**{**fields, **lists, "messages": messages})
+    images = tuple(Image(**image) for image in fields.get("images", ()))
+    return Example(**{**fields, **lists, "messages": messages, "images": images})
 
 
 def run_from(fields: Mapping[str, Any]) -> EvalRun:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, Protocol, cast, overload
 
+from evalcore.errors import InputError
 from evalcore.protocols import (
     Finished,
     GenerateRequest,
@@ -101,14 +102,26 @@ class LocalExecutor:
 
 
 def run_requests(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:
-    """Let a runner answer requests, all of one kind; none are no call at all."""
+    """Let a runner answer requests, all of one kind; none are no call at all.
+
+    Raises
+    ------
+    InputError
+        If pictures are asked about and the model reads text alone.
+    """
     if not requests:
         return iter(())
+    if not getattr(runner, "reads_images", False) and any(map(_has_images, requests)):
+        raise InputError(f"model {runner.spec.name!r} reads text alone; it can't be shown images")
     if isinstance(requests[0], GenerateRequest):
         return runner.generate(cast("Sequence[GenerateRequest]", requests))
     if isinstance(requests[0], LoglikelihoodRequest):
         return runner.loglikelihood(cast("Sequence[LoglikelihoodRequest]", requests))
     return runner.loglikelihood_rolling(cast("Sequence[RollingRequest]", requests))
+
+
+def _has_images(request: Request) -> bool:
+    return not isinstance(request, RollingRequest) and bool(request.images)
 
 
 def _answer_stages(runner: Runner, order: Order, store: Store, *, begin: Begin) -> list[str]:

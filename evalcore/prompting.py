@@ -60,7 +60,7 @@ def answer_prompts(
         raise InputError("prompts of several turns need the chat template; leave out --no-chat")
     prompts = [item.messages if chat else item.messages[-1].content for item in examples]
     jobs = [
-        ReadyJob(item, GenerateRequest(prompt=prompt, params=params))
+        ReadyJob(item, GenerateRequest(prompt=prompt, params=params, images=item.images))
         for item, prompt in zip(examples, prompts, strict=True)
     ]
     store.add_examples(examples)
@@ -92,7 +92,7 @@ def _next_turn(jobs: Sequence[Job], number: int, responses: Sequence[Response]) 
                 Message(role="user", content=job.example.follow_ups[number - 1]),
             )
             prompt = (*cast("tuple[Message, ...]", asked.prompt), *said)
-            request = GenerateRequest(prompt=prompt, params=asked.params)
+            request = GenerateRequest(prompt=prompt, params=asked.params, images=asked.images)
             following.append(ReadyJob(job.example, request, previous_key=asked.key))
     return _turn(following, number=number + 1) if following else None
 

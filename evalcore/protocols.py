@@ -16,6 +16,7 @@ from evalcore.records import (
     Estimate,
     Example,
     FinishReason,
+    Image,
     Message,
     ModelSpec,
     SamplingParams,
@@ -37,6 +38,7 @@ __all__ = [
     "RollingRequest",
     "Runner",
     "ScoredExample",
+    "SeeingRunner",
     "StreamingRunner",
     "Task",
 ]
@@ -57,6 +59,8 @@ class GenerateRequest:
     json_schema: str | None = None
     """JSON Schema, as JSON text, that the answer has to follow; a runner that can't hold the model
     to one leaves it to the prompt."""
+    images: tuple[Image, ...] = ()
+    """Shown in the first turn of the user, before its text; in front of a plain text."""
 
     @property
     def key(self) -> str:
@@ -64,7 +68,7 @@ class GenerateRequest:
         content = ["generate", _prompt_form(self.prompt), asdict(self.params)]
         asked = [self.top_logprobs] if self.top_logprobs else []
         schema = [self.json_schema] if self.json_schema else []
-        return content_hash([*content, *asked, *schema])
+        return content_hash([*content, *asked, *schema, *_images_form(self.images)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +82,14 @@ class LoglikelihoodRequest:
     context: Prompt
     """May be empty; then the continuation follows the model's first-token mark alone."""
     continuation: str
+    images: tuple[Image, ...] = ()
+    """Shown in the first turn of the user, before its text; in front of a plain text."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
-        return content_hash(["loglikelihood", _prompt_form(self.context), self.continuation])
+        asked = [_prompt_form(self.context), self.continuation]
+        return content_hash(["loglikelihood", *asked, *_images_form(self.images)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +185,14 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Give back memory; the runner can't be used afterwards."""
+
+
+class SeeingRunner(Runner, Protocol):
+    """A runner that may read pictures; one without this never does."""
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether its model takes requests with images."""
 
 
 class StreamingRunner(Runner, Protocol):
@@ -279,6 +294,11 @@ class Task(ExampleSet, Protocol):
 
     def estimate(self, metric: str, items: Sequence[ScoredExample]) -> Estimate:
         """Sum up one metric over examples."""
+
+
+def _images_form(images: Sequence[Image]) -> list[object]:
+    """Pictures count by their bytes, wherever they lie; a request without any stays as it was."""
+    return [{"images": [image.sha256 for image in images]}] if images else []
 
 
 def _prompt_form(prompt: Prompt) -> object:

@@ -23,6 +23,7 @@ __all__ = [
     "Example",
     "FinishReason",
     "Generation",
+    "Image",
     "Message",
     "ModelSpec",
     "Openness",
@@ -54,6 +55,16 @@ class Message:
 
     role: Role
     content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture that a prompt speaks of."""
+
+    path: str
+    """Where it lies; not part of what it is."""
+    sha256: str
+    """Hash of the file's bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +244,8 @@ class Example:
     """Label to break results down by."""
     group: str | None = None
     """Cluster: examples of one group are not independent of each other."""
-    images: tuple[str, ...] = ()
-    """Paths of the images that the prompt speaks of."""
+    images: tuple[Image, ...] = ()
+    """Pictures that the prompt speaks of, shown in the first turn of the user."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the file says of it."""
 

@@ -242,7 +242,7 @@ def _card(
         category=example.category or "",
         prompt=cut(prompt_text(example), room),
         follow_ups=tuple(cut(text, room) for text in example.follow_ups),
-        pictures=tuple(picture(path) for path in example.images),
+        pictures=tuple(picture(image) for image in example.images),
         choices=tuple(cut(choice, room) for choice in example.choices),
         references=tuple(cut(reference, room) for reference in example.references[:3]),
         answers=answers,

@@ -1,16 +1,14 @@
-"""Images of examples, inside a page."""
+"""Pictures of prompts, small and within the page."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Picture", "picture"]
+from evalcore.images import thumbnail_uri
+from evalcore.records import Image
 
-_MOST_BYTES = 200_000
-_KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
-"""First bytes; drawings (SVG) are left out, as they are programs."""
+__all__ = ["Picture", "picture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,21 +17,15 @@ class Picture:
 
     name: str
     uri: str
-    """Empty where it isn't shown."""
+    """A ``data:`` URI; empty if it isn't shown."""
     reason: str = ""
 
 
-def picture(path: str) -> Picture:
-    """Read an image of up to 200 kB; PNG, JPEG, GIF or WebP, by its first bytes."""
-    file = Path(path)
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            return Picture(name=file.name, uri="", reason="larger than 200 kB")
-        content = file.read_bytes()
-    except (OSError, ValueError):
-        return Picture(name=file.name, uri="", reason="not on the machine that wrote this")
-    kind = next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)
-    if kind is None:
-        return Picture(name=file.name, uri="", reason="no PNG, JPEG, GIF or WebP")
-    encoded = base64.b64encode(content).decode("ascii")
-    return Picture(name=file.name, uri=f"data:image/{kind};base64,{encoded}")
+def picture(image: Image) -> Picture:
+    """Make a small copy of a picture, if its file is still what was asked about."""
+    name = Path(image.path).name
+    uri = thumbnail_uri(image, longest=320)
+    if uri is None:
+        reason = "gone or changed on the machine that wrote this"
+        return Picture(name=name, uri="", reason=reason)
+    return Picture(name=name, uri=uri)

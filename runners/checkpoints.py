@@ -46,6 +46,9 @@ WINDOW_NAMES: Final = (
 )
 """Keys under which configurations say how many tokens a model reads at once."""
 
+PROCESSOR_FILES: Final = ("processor_config.json", "preprocessor_config.json")
+"""Each of them can say how a model's pictures are prepared."""
+
 _FURTHER_FILES = (
     "config.json",
     "generation_config.json",
@@ -55,6 +58,7 @@ _FURTHER_FILES = (
     "merges.txt",
     "chat_template.jinja",
     "chat_template.json",
+    *PROCESSOR_FILES,
 )
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -95,6 +99,12 @@ class Checkpoint:
             return said
         counts = Counter(header.dtype for header in self.tensors.values())
         return _DTYPES.get(counts.most_common(1)[0][0], "float32") if counts else "float32"
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether it is a model of pictures and text, and says how pictures are prepared."""
+        has_processor = any((self.folder / name).is_file() for name in PROCESSOR_FILES)
+        return "vision_config" in self.config and has_processor
 
     @property
     def n_parameters(self) -> int | None:

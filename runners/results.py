@@ -13,9 +13,16 @@ from evalcore.hashing import content_hash
 from evalcore.protocols import Completion, Finished, GenerateRequest, Loglikelihood
 from evalcore.records import Efficiency, SamplingParams
 from runners.engine.generation import Answer, GenerationJob
-from runners.hf.generation import Decode, Ending
+from runners.hf.generation import Decode, Decoded, Ending
 
-__all__ = ["completed", "generation_jobs", "peak_memory_bytes", "request_seed", "total"]
+__all__ = [
+    "batch_completed",
+    "completed",
+    "generation_jobs",
+    "peak_memory_bytes",
+    "request_seed",
+    "total",
+]
 
 
 def generation_jobs(
@@ -77,6 +84,56 @@ def completed(
         # The first token of each row comes out of the prefill.
         decode_tokens=sum(completion.completion_tokens - 1 for _, completion in results),
         decode_s=sum(answer.decode_s for answer in answers),
+        peak_memory_bytes=peak_memory_bytes(),
+        size_on_disk_bytes=size_on_disk_bytes,
+    )
+    return Finished(results, took)
+
+
+def batch_completed(
+    members: Sequence[int],
+    n_read: Sequence[tuple[int, int]],
+    *,
+    decoded: Decoded,
+    texts: Sequence[str],
+    size_on_disk_bytes: int,
+) -> Finished[Completion]:
+    """Turn the answers of a static batch into results.
+
+    Parameters
+    ----------
+    members, texts : (n,)
+        Positions of the requests, and their answers.
+    n_read : (n, 2)
+        Tokens that were read of each prompt, and those that it had before any cut.
+    decoded
+        The batch.
+    size_on_disk_bytes
+        Of base and adapters.
+    """
+    duration_s = (decoded.prefill_s + decoded.decode_s) / len(members)
+    results = [
+        (
+            index,
+            Completion(
+                text=text,
+                finish_reason="stop" if stopped else "length",
+                prompt_tokens=n,
+                completion_tokens=len(tokens),
+                duration_s=duration_s,
+                n_truncated=whole - n,
+            ),
+        )
+        for index, (n, whole), tokens, stopped, text in zip(
+            members, n_read, decoded.tokens, decoded.stopped, texts, strict=True
+        )
+    ]
+    took = Efficiency(
+        prefill_tokens=sum(n for n, _ in n_read),
+        prefill_s=decoded.prefill_s,
+        # The first token of each row comes out of the prefill.
+        decode_tokens=sum(len(tokens) - 1 for tokens in decoded.tokens),
+        decode_s=decoded.decode_s,
         peak_memory_bytes=peak_memory_bytes(),
         size_on_disk_bytes=size_on_disk_bytes,
     )

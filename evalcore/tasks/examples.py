@@ -13,13 +13,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from evalcore.errors import TaskError
 from evalcore.hashing import content_hash
-from evalcore.records import Example, Message
+from evalcore.images import read_image
+from evalcore.records import Example, Image, Message
 
 __all__ = ["LineTemplates", "example_from_fields", "read_examples", "read_jsonl", "unique"]
 
 _KNOWN_FIELDS = frozenset(
     {"id", "prompt", "text", "messages", "follow_ups", "reference", "references", "choices"}
-    | {"answer", "category", "group", "images", "metadata"}
+    | {"answer", "category", "group", "image", "images", "metadata"}
 )
 _ROLES = ("system", "user", "assistant")
 
@@ -96,7 +97,7 @@ def read_examples(
     numbered = []
     for number, fields in read_jsonl(path):
         where = f"{path}, line {number}"
-        example = example_from_fields(fields, templates, where=where)
+        example = example_from_fields(fields, templates, where=where, folder=path.parent)
         if check is not None:
             check(example, where)
         numbered.append((number, example))
@@ -126,8 +127,13 @@ def unique(numbered: Sequence[tuple[int, Example]], path: Path) -> list[Example]
     return [example for _, example in numbered]
 
 
-def example_from_fields(fields: Any, templates: LineTemplates, *, where: str) -> Example:
-    """Make an example of a line's fields; TaskError, beginning with the place, if they are off."""
+def example_from_fields(
+    fields: Any, templates: LineTemplates, *, where: str, folder: Path = Path()
+) -> Example:
+    """Make an example of a line's fields; TaskError, beginning with the place, if they are off.
+
+    Paths of images are seen from ``folder``.
+    """
     if not isinstance(fields, dict):
         raise TaskError(f"{where}: must be a JSON object; got {type(fields).__name__}")
     choices = _texts(fields, "choices", where=where)
@@ -141,7 +147,7 @@ def example_from_fields(fields: Any, templates: LineTemplates, *, where: str) ->
         choices=choices,
         category=_label(fields, "category"),
         group=_label(fields, "group"),
-        images=_texts(fields, "images", where=where),
+        images=_images(fields, folder, where=where),
         metadata=_metadata(fields),
     )
     return _with_id(example, own_id=fields.get("id"))
@@ -149,9 +155,10 @@ def example_from_fields(fields: Any, templates: LineTemplates, *, where: str) ->
 
 def _with_id(example: Example, *, own_id: object) -> Example:
     content = asdict(example)
-    kept = ("messages", "references", "choices", "category", "group", "images")
+    kept = [content[key] for key in ("messages", "references", "choices", "category", "group")]
+    images = [image.sha256 for image in example.images]
     follow_ups = [example.follow_ups] if example.follow_ups else []
-    return replace(example, id=content_hash([own_id, *(content[key] for key in kept), *follow_ups]))
+    return replace(example, id=content_hash([own_id, *kept, images, *follow_ups]))
 
 
 def _messages(
@@ -227,6 +234,16 @@ def _texts(fields: Mapping[str, Any], key: str, *, where: str) -> tuple[str, ...
     if not all(isinstance(value, str) for value in numbers):
         raise TaskError(f"{where}: {key} must hold texts or numbers; got {values!r}")
     return tuple(numbers)
+
+
+def _images(fields: Mapping[str, Any], folder: Path, *, where: str) -> tuple[Image, ...]:
+    one = fields.get("image")
+    if one is not None and "images" in fields:
+        raise TaskError(f"{where}: has both image and images")
+    named = _texts(fields, "images", where=where) if one is None else (one,)
+    if not all(isinstance(name, str) and name for name in named):
+        raise TaskError(f"{where}: image must be the path of a picture; got {one!r}")
+    return tuple(read_image(folder / name, where=where) for name in named)
 
 
 def _label(fields: Mapping[str, Any], key: str) -> str | None:

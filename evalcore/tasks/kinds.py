@@ -99,7 +99,9 @@ class ChoiceTask(FileTask):
         context = self.prompts.build(example)
         prefix = self.prompts.answer_prefix
         return [
-            LoglikelihoodRequest(context=context, continuation=prefix + choice)
+            LoglikelihoodRequest(
+                context=context, continuation=prefix + choice, images=example.images
+            )
             for choice in example.choices
         ]
 
@@ -134,7 +136,8 @@ class GenerationTask(FileTask):
     def requests(self, example: Example) -> Sequence[Request]:
         """Make one request for the answer."""
         params = self.definition.generation.params()
-        return [GenerateRequest(prompt=self.prompts.build(example), params=params)]
+        prompt = self.prompts.build(example)
+        return [GenerateRequest(prompt=prompt, params=params, images=example.images)]
 
     def score(self, example: Example, responses: Sequence[Response]) -> Mapping[str, Measurement]:
         """Measure the answer by each metric; nan if generating it failed."""

@@ -143,6 +143,8 @@ def _check_fits(definition: TaskDefinition, example: Example, where: str) -> Non
             raise TaskError(f"{where}: needs at least two choices, none of them empty")
         if not example.references or not set(example.references) <= set(example.choices):
             raise TaskError(f"{where}: needs an answer that is one of its choices")
+    if example.images and (definition.kind == "perplexity" or definition.fewshot.n):
+        raise TaskError(f"{where}: images go with neither a perplexity task nor fewshot")
     if len(example.messages) > 1 and not definition.chat:
         raise TaskError(f"{where}: has several messages, so the task needs chat: true")
 

@@ -30,7 +30,8 @@ def read_prompts(path: Path) -> list[Example]:
     for number, content in _lines(path):
         where = f"{path}, line {number}"
         fields = prompt_fields(content, where=where)
-        numbered.append((number, example_from_fields(fields, LineTemplates(), where=where)))
+        example = example_from_fields(fields, LineTemplates(), where=where, folder=path.parent)
+        numbered.append((number, example))
     return unique(numbered, path)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from evalcore.protocols import GenerateRequest
+from evalcore.records import SamplingParams
 from runners.options import RunnerOptions
 
-__all__ = ["make_batches"]
+__all__ = ["decoding_batches", "make_batches"]
 
 
 def make_batches(lengths: Sequence[int], options: RunnerOptions) -> list[list[int]]:
@@ -37,3 +40,26 @@ def make_batches(lengths: Sequence[int], options: RunnerOptions) -> list[list[in
         batches.append(order[:size])
         order = order[size:]
     return batches
+
+
+def decoding_batches(
+    requests: Sequence[GenerateRequest], lengths: Sequence[int], options: RunnerOptions
+) -> Iterator[list[int]]:
+    """Yield positions of requests that are decoded together: alike but for prompts and seeds.
+
+    Parameters
+    ----------
+    requests
+        In any order.
+    lengths : (n_requests,)
+        Tokens of each prompt.
+    options
+        Sizes of batches.
+    """
+    groups: dict[SamplingParams, list[int]] = {}
+    for index, request in enumerate(requests):
+        groups.setdefault(replace(request.params, seed=0), []).append(index)
+    for params, members in groups.items():
+        whole = [lengths[index] + params.max_new_tokens for index in members]
+        for batch in make_batches(whole, options):
+            yield [members[at] for at in batch]

@@ -29,10 +29,14 @@ class Encoder:
     spec
         Of the variant: ``chat_template`` wins over a template in the folder of an adapter (the
         last that has one), which wins over the base's own.
+    image_mark
+        What stands for a picture in a text; None for a model that reads text alone. The own
+        template of a model with pictures is given turns of several parts, as it expects.
     """
 
-    def __init__(self, tokenizer: Any, spec: ModelSpec) -> None:
+    def __init__(self, tokenizer: Any, spec: ModelSpec, *, image_mark: str | None = None) -> None:
         self._tokenizer = tokenizer
+        self._image_mark = image_mark
         self._spec = spec
         self._marks = _leading_marks(tokenizer)
         named = CHAT_TEMPLATES.get(spec.chat_template or "")
@@ -103,6 +107,14 @@ class Encoder:
             for request, ids in zip(requests, tokens, strict=True)
         ]
 
+    def text(self, prompt: Prompt, *, n_images: int) -> str:
+        """Return a prompt as text with marks: those in front, and one for each picture.
+
+        Pictures stand in the first turn of the user, before its text, or in front of a plain text.
+        """
+        texts, marks = self._texts_and_marks([prompt], n_images=n_images)
+        return str(self._tokenizer.decode(marks[0], skip_special_tokens=False)) + texts[0]
+
     def texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenise texts with no marks at all."""
         ids = self._tokenise(texts)
@@ -128,21 +140,42 @@ class Encoder:
         ends = [self._tokenizer.eos_token_id, *(marks.get(text) for text in stop)]
         return {int(token) for token in ends if token is not None}
 
-    def _texts_and_marks(self, prompts: Sequence[Prompt]) -> tuple[list[str], list[list[int]]]:
-        texts = [prompt if isinstance(prompt, str) else self._render(prompt) for prompt in prompts]
+    def _texts_and_marks(
+        self, prompts: Sequence[Prompt], *, n_images: int = 0
+    ) -> tuple[list[str], list[list[int]]]:
+        texts = [
+            self._shown(prompt, n_images)
+            if isinstance(prompt, str)
+            else self._render(prompt, n_images)
+            for prompt in prompts
+        ]
         marks = [
             self._marks if isinstance(prompt, str) or not self._template_brings_marks else []
             for prompt in prompts
         ]
         return texts, marks
 
-    def _render(self, messages: Sequence[Message]) -> str:
+    def _shown(self, text: str, n_images: int) -> str:
+        return f"{(self._image_mark or '') * n_images}\n{text}" if n_images else text
+
+    def _turn(self, message: Message, n_images: int) -> dict[str, Any]:
+        if self._image_mark is None or not self._template_brings_marks:
+            return {"role": message.role, "content": self._shown(message.content, n_images)}
+        pictures: list[dict[str, str]] = [{"type": "image"}] * n_images
+        text = {"type": "text", "text": message.content}
+        return {"role": message.role, "content": [*pictures, text]}
+
+    def _render(self, messages: Sequence[Message], n_images: int = 0) -> str:
         if self._template is None:
             raise ModelError(
                 f"model {self._spec.name!r} ships no chat template; choose one with ?template=: "
                 f"{', '.join(CHAT_TEMPLATES)}"
             )
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        first = next((i for i, turn in enumerate(messages) if turn.role == "user"), 0)
+        turns = [
+            self._turn(message, n_images if place == first else 0)
+            for place, message in enumerate(messages)
+        ]
         try:
             text: str = self._tokenizer.apply_chat_template(
                 turns, chat_template=self._template, tokenize=False, add_generation_prompt=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,15 @@ from transformers import (
 from evalcore.errors import InputError
 from evalcore.records import SamplingParams
 
-__all__ = ["Decode", "Decoded", "Ending", "RowStop", "check_params", "decode_batch"]
+__all__ = [
+    "Decode",
+    "Decoded",
+    "Ending",
+    "RowStop",
+    "check_params",
+    "decode_batch",
+    "decode_inputs",
+]
 
 Decode = Callable[[Sequence[Sequence[int]]], list[str]]
 
@@ -118,18 +126,41 @@ def decode_batch(
     stop
         Fresh; it watches this batch.
     """
-    device = model.get_input_embeddings().weight.device
     width = max(len(prompt) for prompt in prompts)
     input_ids = torch.zeros(len(prompts), width, dtype=torch.long)
     mask = torch.zeros_like(input_ids)
     for row, prompt in enumerate(prompts):
         input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
+    inputs = {"input_ids": input_ids, "attention_mask": mask}
+    return decode_inputs(model, inputs, params=params, seeds=seeds, stop=stop)
+
+
+@torch.inference_mode()
+def decode_inputs(
+    model: Any,
+    inputs: Mapping[str, torch.Tensor],
+    *,
+    params: SamplingParams,
+    seeds: Sequence[int],
+    stop: RowStop,
+) -> Decoded:
+    """Continue what is padded on the left already, as :func:`decode_batch` does.
+
+    Parameters
+    ----------
+    model, params, seeds, stop
+        As there.
+    inputs
+        What the model reads, by name: ``input_ids`` and ``attention_mask`` of shape
+        (n_prompts, n_tokens), and pictures where there are any.
+    """
+    device = model.get_input_embeddings().weight.device
+    n_prompts, width = inputs["input_ids"].shape
     start = time.perf_counter()
     stop.begin(width)
     sequences = model.generate(
-        input_ids.to(device),
-        attention_mask=mask.to(device),
+        **{name: tensor.to(device) for name, tensor in inputs.items()},
         generation_config=GenerationConfig(
             max_new_tokens=params.max_new_tokens, do_sample=False, num_beams=1, use_cache=True
         ),
@@ -141,7 +172,7 @@ def decode_batch(
     lengths = [stop.ended_at.get(row, len(tokens)) for row, tokens in enumerate(generated)]
     return Decoded(
         tokens=[tokens[:n] for tokens, n in zip(generated, lengths, strict=True)],
-        stopped=[row in stop.ended_at for row in range(len(prompts))],
+        stopped=[row in stop.ended_at for row in range(n_prompts)],
         prefill_s=stop.first_token_s - start,
         decode_s=end - stop.first_token_s,
     )

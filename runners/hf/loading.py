@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    GenerationConfig,
+)
 
 from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
@@ -39,6 +45,8 @@ class Base:
     end_tokens: frozenset[int]
     """Marks by which the checkpoint ends a text."""
     size_on_disk_bytes: int
+    processor: Any | None = None
+    """Puts pictures and text together, for a model that reads both."""
 
 
 def load_base(spec: ModelSpec) -> Base:
@@ -51,10 +59,15 @@ def load_base(spec: ModelSpec) -> Base:
     """
     _check_device(spec)
     folder = locate(spec.weights, revision=spec.revision)
+    checkpoint = read_checkpoint(folder)
+    kind = AutoModelForImageTextToText if checkpoint.reads_images else AutoModelForCausalLM
+    processor = None
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, info = AutoModelForCausalLM.from_pretrained(
+            if checkpoint.reads_images:
+                processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+            model, info = kind.from_pretrained(
                 folder, output_loading_info=True, **loading_arguments(spec)
             )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
@@ -74,12 +87,13 @@ def load_base(spec: ModelSpec) -> Base:
         adapters=AdapterSwitch(model),
         window=_window(model.config, tokenizer),
         end_tokens=end_tokens,
-        size_on_disk_bytes=sum(f.stat().st_size for f in read_checkpoint(folder).weight_files),
+        size_on_disk_bytes=sum(f.stat().st_size for f in checkpoint.weight_files),
+        processor=processor,
     )
 
 
 def loading_arguments(spec: ModelSpec) -> dict[str, Any]:
-    """Return what ``AutoModelForCausalLM.from_pretrained`` is called with.
+    """Return what ``from_pretrained`` of the model's class is called with.
 
     ``device=auto`` leaves the placement to accelerate: over all GPUs, then main memory. A
     checkpoint that is quantised already says itself how.

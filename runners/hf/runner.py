@@ -30,14 +30,16 @@ from runners.engine.generation import (
 from runners.engine.memory import free_bytes
 from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
-from runners.hf.batching import make_batches
+from runners.hf.batching import decoding_batches, make_batches
 from runners.hf.encoding import Encoder
-from runners.hf.generation import Decoded, Ending, RowStop, check_params, decode_batch
+from runners.hf.generation import Ending, RowStop, check_params, decode_batch
 from runners.hf.loading import Base
+from runners.hf.pictures import PictureRunner, image_mark, separately
 from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
 from runners.hf.streaming import stream_batches, stream_slots
 from runners.options import RunnerOptions
 from runners.results import (
+    batch_completed,
     completed,
     generation_jobs,
     peak_memory_bytes,
@@ -75,7 +77,7 @@ class HfRunner:
         self._slots: bool | None = None
         self._has_told = False
         base.adapters.activate(spec.adapters, spec.combination)
-        self._encoder = Encoder(base.tokenizer, spec)
+        self._encoder = Encoder(base.tokenizer, spec, image_mark=image_mark(base.processor))
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
             open_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
         )
@@ -84,6 +86,11 @@ class HfRunner:
     def spec(self) -> ModelSpec:
         """What is running."""
         return self._spec
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether its model takes requests with images."""
+        return self._base is not None and self._base.processor is not None
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         """Continue each prompt.
@@ -99,9 +106,22 @@ class HfRunner:
         InputError
             For sampling parameters outside their ranges.
         """
+        yield from separately(requests, self._answer_texts, self._pictures.generate)
+
+    def _answer_texts(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         prompts = self._checked_prompts(requests)
         decode = self._in_slots if self._can_use_slots() else self._in_batches
         yield from decode(requests, prompts)
+
+    @property
+    def _pictures(self) -> PictureRunner:
+        return PictureRunner(
+            self._encoder,
+            ready=lambda: self._ready,
+            ending=self._ending,
+            options=self._options,
+            size_on_disk_bytes=self._size_on_disk_bytes,
+        )
 
     def stream(self, request: GenerateRequest) -> Iterator[str]:
         """Yield one answer piece by piece, decoded as :meth:`generate` decodes it.
@@ -150,7 +170,7 @@ class HfRunner:
             return False
         if self._slots is None:
             base = self._ready
-            reason = base.adapters.why_plain or why_not(base.model)
+            reason = self._why_plain or why_not(base.model)
             if reason is not None:
                 _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
             self._slots = reason is None
@@ -195,14 +215,7 @@ class HfRunner:
     def _static_batches(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
     ) -> Iterator[list[int]]:
-        """Yield positions of requests that are decoded together."""
-        groups: dict[SamplingParams, list[int]] = {}
-        for index, request in enumerate(requests):
-            groups.setdefault(replace(request.params, seed=0), []).append(index)
-        for params, members in groups.items():
-            lengths = [len(prompts[index]) + params.max_new_tokens for index in members]
-            for batch in make_batches(lengths, self._options):
-                yield [members[at] for at in batch]
+        return decoding_batches(requests, [len(prompt) for prompt in prompts], self._options)
 
     def loglikelihood(
         self, requests: Sequence[LoglikelihoodRequest]
@@ -214,6 +227,11 @@ class HfRunner:
         InputError
             If a continuation alone is longer than the window.
         """
+        yield from separately(requests, self._score_texts, self._pictures.loglikelihood)
+
+    def _score_texts(
+        self, requests: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
         window = self._window
 
         def work() -> Work:
@@ -284,9 +302,17 @@ class HfRunner:
             )
             yield Finished(scored.results, efficiency)
 
+    @property
+    def _why_plain(self) -> str | None:
+        """Why the engine can't be asked at all; None if its trial decides."""
+        base = self._ready
+        if base.processor is not None:
+            return "its model reads pictures, too"
+        return base.adapters.why_plain
+
     def _scorer(self) -> TreeScorer | None:
         """Return the engine, or None where requests have to be scored one by one."""
-        why_plain = self._ready.adapters.why_plain
+        why_plain = self._why_plain
         if why_plain is None or self._options.engine == "plain":
             return self._trees()
         if not self._has_told:
@@ -332,44 +358,15 @@ class HfRunner:
             seeds=[request_seed(request) for _, request, _ in rows],
             stop=RowStop(ending, self._encoder.decode),
         )
-        duration_s = (decoded.prefill_s + decoded.decode_s) / len(rows)
-        results = [
-            (
-                index,
-                Completion(
-                    text=text,
-                    finish_reason="stop" if stopped else "length",
-                    prompt_tokens=len(prompt),
-                    completion_tokens=len(tokens),
-                    duration_s=duration_s,
-                    n_truncated=len(whole) - len(prompt),
-                ),
-            )
-            for (index, _, whole), prompt, tokens, stopped, text in zip(
-                rows,
-                prompts,
-                decoded.tokens,
-                decoded.stopped,
-                ending.texts(decoded.tokens, self._encoder.decode),
-                strict=True,
-            )
-        ]
-        return Finished(results, self._decoding_efficiency(prompts, decoded))
+        return batch_completed(
+            [index for index, _, _ in rows],
+            [(len(prompt), len(row[2])) for prompt, row in zip(prompts, rows, strict=True)],
+            decoded=decoded,
+            texts=ending.texts(decoded.tokens, self._encoder.decode),
+            size_on_disk_bytes=self._size_on_disk_bytes,
+        )
 
     def _ending(self, params: SamplingParams) -> Ending:
         strings = (*params.stop, *self._encoder.stop)
         tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
         return Ending(tokens=tokens, strings=strings)
-
-    def _decoding_efficiency(
-        self, prompts: Sequence[Sequence[int]], decoded: Decoded
-    ) -> Efficiency:
-        return Efficiency(
-            prefill_tokens=sum(len(prompt) for prompt in prompts),
-            prefill_s=decoded.prefill_s,
-            # The first token of each row comes out of the prefill.
-            decode_tokens=sum(len(tokens) - 1 for tokens in decoded.tokens),
-            decode_s=decoded.decode_s,
-            peak_memory_bytes=peak_memory_bytes(),
-            size_on_disk_bytes=self._size_on_disk_bytes,
-        )

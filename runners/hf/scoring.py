@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from evalcore.errors import InputError
 from evalcore.protocols import Loglikelihood
 
-__all__ = ["Span", "pair_span", "rolling_spans", "score_spans"]
+__all__ = ["Span", "masked_logits", "pair_span", "rolling_spans", "score_spans", "summed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +91,53 @@ def score_spans(model: Any, spans: Sequence[Span]) -> list[Loglikelihood]:
         n_read = len(span.inputs)
         input_ids[row, :n_read] = torch.tensor(span.inputs)
         scored[row, n_read - len(span.targets) : n_read] = True
-    logits = _scored_logits(model, input_ids.to(device), scored.to(device))
+    logits = masked_logits(model, {"input_ids": input_ids.to(device)}, scored.to(device))
     targets = torch.tensor([t for span in spans for t in span.targets], device=logits.device)
-    return list(_summed(logits, targets, spans))
+    results = summed(logits, targets, [len(span.targets) for span in spans])
+    return [
+        replace(result, n_truncated=span.n_truncated)
+        for result, span in zip(results, spans, strict=True)
+    ]
 
 
-def _scored_logits(model: Any, input_ids: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
-    """Return logits of shape (n_scored, n_vocabulary), row by row."""
+def masked_logits(
+    model: Any, inputs: Mapping[str, torch.Tensor], scored: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits at some places, row by row.
+
+    Parameters
+    ----------
+    model
+        Of transformers.
+    inputs
+        What it reads, by name; ``input_ids`` of shape (n, n_tokens).
+    scored : (n, n_tokens)
+        Where logits are wanted.
+
+    Returns
+    -------
+    Tensor
+        Of shape (n_scored, n_vocabulary).
+    """
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        logits: torch.Tensor = model(
-            input_ids=input_ids, use_cache=False, logits_to_keep=scored
-        ).logits
+        logits: torch.Tensor = model(**inputs, use_cache=False, logits_to_keep=scored).logits
         return logits
-    logits = model(input_ids=input_ids, use_cache=False).logits
+    logits = model(**inputs, use_cache=False).logits
     return logits[scored.to(logits.device)]
 
 
-def _summed(
-    logits: torch.Tensor, targets: torch.Tensor, spans: Sequence[Span]
+def summed(
+    logits: torch.Tensor, targets: torch.Tensor, n_targets: Sequence[int]
 ) -> Iterator[Loglikelihood]:
+    """Add up the log-probabilities of targets, so many for each row of a batch."""
     start = 0
-    for span in spans:
-        here = slice(start, start + len(span.targets))
+    for n in n_targets:
+        here = slice(start, start + n)
         start = here.stop
         logprobs = torch.log_softmax(logits[here].float(), dim=-1)
         picked = logprobs.gather(1, targets[here, None]).double().sum()
         yield Loglikelihood(
             logprob=float(picked),
             is_greedy=bool((logits[here].argmax(-1) == targets[here]).all()),
-            n_tokens=len(span.targets),
-            n_truncated=span.n_truncated,
+            n_tokens=n,
         )
