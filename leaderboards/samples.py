@@ -10,7 +10,7 @@ from evalcore.records import EvalRun, Example, Generation
 from evalcore.store import Store
 from evalcore.tasks.stored import answer_keys
 
-__all__ = ["Answers", "Sample", "load_samples", "prompt_text", "task_answers"]
+__all__ = ["Answers", "Sample", "load_samples", "prompt_text", "request_keys", "task_answers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,8 @@ def load_samples(store: Store, run: EvalRun) -> list[Sample]:
     values: dict[str, dict[str, float]] = {example.id: {} for example in examples}
     for score in store.scores(run.spec.fingerprint, run.task_hash):
         values[score.example_id][score.metric] = score.value
-    answers = task_answers(store, [run]).texts
+    keys = request_keys(run, examples)
+    answers = task_answers(store, [run], examples, keys=keys).texts
     own = run.spec.fingerprint
     return [
         Sample(example=example, answer=answers.get((own, example.id)), values=values[example.id])
@@ -55,15 +56,26 @@ class Answers:
     """Of them, those that may be the model's answer to another task with the same example."""
 
 
+def request_keys(run: EvalRun, examples: Sequence[Example]) -> dict[str, str] | None:
+    """Return the keys of a task's requests by example id; None where they can't be made again.
+
+    See :func:`~evalcore.tasks.stored.answer_keys`; ``examples`` are all of the task's.
+    """
+    return answer_keys(run.task, run.task_hash, run.params, examples)
+
+
 def task_answers(
-    store: Store, runs: Sequence[EvalRun], examples: Sequence[Example] | None = None
+    store: Store,
+    runs: Sequence[EvalRun],
+    examples: Sequence[Example],
+    *,
+    keys: Mapping[str, str] | None,
 ) -> Answers:
     """Read the answers that some models gave to a task.
 
     An example that several tasks share, such as one with and one without a chat template, has an
     answer for each. The task's own is found by the key of its request, which is made again from
-    the stored task. Where that can't be done
-    (:func:`~evalcore.tasks.stored.answer_keys`), it is the newest one that was decoded as the task
+    the stored task. Where that can't be done it is the newest one that was decoded as the task
     says, and is counted as uncertain if there is another.
 
     Parameters
@@ -73,19 +85,18 @@ def task_answers(
     runs
         Of one task, at least one.
     examples
-        Those wanted; all if not given.
+        Those wanted.
+    keys
+        By :func:`request_keys`.
     """
     run = runs[0]
     if run.params.get("kind", "generate") != "generate":
         return Answers(texts={}, n_uncertain=0)
-    every = store.examples(run.task_hash)
-    wanted = {example.id for example in (every if examples is None else examples)}
-    keys = answer_keys(run.task, run.task_hash, run.params, every)
     texts: dict[tuple[str, str], str] = {}
     candidates: Counter[tuple[str, str]] = Counter()
     models = {run.spec.fingerprint for run in runs}
     only = run.spec.fingerprint if len(runs) == 1 else None
-    for answer in store.answers(sorted(wanted), fingerprint=only):
+    for answer in store.answers([example.id for example in examples], fingerprint=only):
         place = answer.fingerprint, answer.example_id
         if answer.fingerprint not in models:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,10 @@ def report(
             "--figures", metavar="DIR", help="Write the figures instead: SVG, PNG and their data."
         ),
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", metavar="DIR", help="Write a static site instead: pages for all."),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", "-t", metavar="TASK", help="Only these tasks; repeatable."),
@@ -61,8 +66,8 @@ def report(
     from leaderboards.words import summary
     from reports.evidence import collect
 
-    if figures is not None and (output or form):
-        raise InputError("--figures writes figures only; leave out --output and --format")
+    if sum([bool(output or form), figures is not None, site is not None]) > 1:
+        raise InputError("--figures, --site and --output are written one at a time; choose one")
     output = output or workspace / f"report.{form or Format.HTML}"
     form = form or _format_of(output)
     command = _command(workspace, store, task=task, model=model)
@@ -78,6 +83,13 @@ def report(
                 "figures": str(figures),
                 "files": [str(path) for path in files],
             }
+        elif site is not None:
+            from reports.site.writing import write_site
+
+            done = write_site(evidence, opened, site, command=command)
+            for name in done.kept:
+                print(f"left as it is, changed since it was written: {name}", file=sys.stderr)
+            result = {"site": str(site / "index.html"), "files": list(done.files)}
         else:
             write_text(output, _text(form, evidence, opened, command=command))
             result = {"report": str(output), "format": form}

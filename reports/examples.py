@@ -15,11 +15,20 @@ from evalcore.store import Store
 from evalcore.visible import cut
 from leaderboards.comparing import TaskValues
 from leaderboards.records import Column, Leaderboard
-from leaderboards.samples import prompt_text, task_answers
+from leaderboards.samples import prompt_text, request_keys, task_answers
 from reports.evidence import Evidence
 from reports.images import Picture, picture
 
-__all__ = ["RULE", "Card", "Given", "Verdicts", "most_disputed", "prompt_cards", "task_cards"]
+__all__ = [
+    "RULE",
+    "Card",
+    "Given",
+    "Verdicts",
+    "by_example",
+    "most_disputed",
+    "prompt_cards",
+    "task_cards",
+]
 
 RULE = (
     "Of each task the examples whose scores differ most between models, and of the judged prompts "
@@ -82,7 +91,7 @@ class Card:
 def most_disputed(evidence: Evidence, store: Store) -> tuple[list[Card], tuple[str, ...]]:
     """Choose the examples of a report by :data:`RULE`; also tell what a reader has to know."""
     board = evidence.board
-    judged = _by_example(evidence.comparisons)
+    judged = by_example(evidence.comparisons)
     n_sources = len(board.columns) + bool(judged)
     each = min(_MOST_EACH, max(_LEAST_EACH, _MOST_CARDS // max(1, n_sources)))
     longest = _MOST_TEXT // (each * n_sources * max(1, len(board.standings)))
@@ -90,11 +99,21 @@ def most_disputed(evidence: Evidence, store: Store) -> tuple[list[Card], tuple[s
     cards: list[Card] = []
     notes: list[str] = []
     for column in board.columns[:_MOST_CARDS]:
-        spread = _spread(evidence.values[column.task])
+        values = evidence.values[column.task]
+        spread = _spread(values)
         order = [int(place) for place in np.argsort(-spread, kind="stable") if spread[place] > 0]
         examples = store.examples(column.task_hash)
         some = [examples[place] for place in order[:each]]
-        found, note = task_cards(board, column, store, some, judged=judged, longest=longest)
+        found, note = task_cards(
+            board,
+            column,
+            store,
+            some,
+            values=values,
+            keys=request_keys(next(iter(column.runs.values())), examples),
+            judged=judged,
+            longest=longest,
+        )
         cards += found
         notes += [note] if note else []
     in_tasks = {card.anchor for card in cards}
@@ -110,6 +129,8 @@ def task_cards(
     store: Store,
     examples: Sequence[Example],
     *,
+    values: TaskValues,
+    keys: Mapping[str, str] | None,
     judged: Mapping[str, Sequence[Comparison]],
     longest: int,
 ) -> tuple[list[Card], str]:
@@ -117,8 +138,7 @@ def task_cards(
     if not examples:
         return [], ""
     runs = list(column.runs.values())
-    answers = task_answers(store, runs, examples)
-    values = TaskValues.load(store, column.task_hash, column.metric, fingerprints=list(column.runs))
+    answers = task_answers(store, runs, examples, keys=keys)
     place_of = {key: place for place, key in enumerate(values.table.example_ids)}
     names = {standing.model.fingerprint: standing.model.name for standing in board.standings}
     cards = []
@@ -292,7 +312,8 @@ def _spread(values: TaskValues) -> NDArray[np.float64]:
     return np.where(n >= 2, np.maximum(np.nan_to_num(spread), 0.0), 0.0)
 
 
-def _by_example(comparisons: Iterable[Comparison]) -> dict[str, list[Comparison]]:
+def by_example(comparisons: Iterable[Comparison]) -> dict[str, list[Comparison]]:
+    """Group comparisons by the example that they are on."""
     found: dict[str, list[Comparison]] = defaultdict(list)
     for item in comparisons:
         found[item.example_id].append(item)

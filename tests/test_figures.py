@@ -133,8 +133,6 @@ def test_front_keeps_equal_points_and_drops_what_is_beaten():
 
 
 def test_loss_against_size_has_a_figure_where_sizes_are_known(tmp_path, add_results):
-    if "n_parameters" not in ModelSpec.__dataclass_fields__:
-        pytest.skip("specs don't say how large a model is")
     with open_store(tmp_path / "sizes") as store:
         for place in range(7):
             model = replace(spec(f"{place}m"), n_parameters=10 ** (6 + place))

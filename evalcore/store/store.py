@@ -22,13 +22,14 @@ from evalcore.records import (
     Score,
     utc_now,
 )
-from evalcore.store import arena_schema, schema
+from evalcore.store import schema
 from evalcore.store.ballots import Ballots
 from evalcore.store.board import Boards
 from evalcore.store.claims import Claims
 from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null, null_if_nan
 from evalcore.store.intake import Sources
 from evalcore.store.score_tables import ScoreTable, ScoreTables
+from evalcore.store.studies import Studies
 from evalcore.store.verdicts import Verdicts
 
 __all__ = ["VOTE_FIELDS", "Answered", "ScoreTable", "Store"]
@@ -53,7 +54,7 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-class Store(Ballots, Boards, ScoreTables, Sources, Claims, Verdicts, Database):
+class Store(Ballots, Boards, ScoreTables, Sources, Claims, Studies, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
@@ -289,14 +290,6 @@ class Store(Ballots, Boards, ScoreTables, Sources, Claims, Verdicts, Database):
         """Store votes and verdicts; an id that is there already stays as it is."""
         with self._writing() as connection:
             insert_rows(connection, schema.comparison, [asdict(item) for item in comparisons])
-
-    def typed_prompts(self) -> frozenset[str]:
-        """Return the ids of examples that visitors of the arena wrote, which nobody publishes."""
-        battle = arena_schema.battle.c
-        with self._reading() as connection:
-            return frozenset(
-                connection.scalars(sa.select(battle.example_id).where(battle.typed).distinct())
-            )
 
     def comparisons(
         self, *, kinds: Sequence[RaterKind] = ("human", "judge", "rule")

@@ -43,7 +43,7 @@ _SIZES = (
     _Size(
         name="parameters",
         title="parameters",
-        of=lambda spec: getattr(spec, "n_parameters", None) or math.nan,
+        of=lambda spec: spec.n_parameters or math.nan,
     ),
 )
 

@@ -1,0 +1,1 @@
+"""The leaderboard as a folder of pages that need no server."""
