@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,20 @@ import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
 from evalcore.errors import InputError
+from leaderboards.commandline import (
+    ByOption,
+    CategoryOption,
+    CommonOption,
+    LicenceOption,
+    MarginOption,
+    ModelOption,
+    OpenStackOption,
+    QuantizationOption,
+    RatersOption,
+    ReferenceOption,
+    SizeOption,
+    TaskOption,
+)
 from reports.writing import write_text
 
 if TYPE_CHECKING:
@@ -19,6 +34,8 @@ if TYPE_CHECKING:
     from reports.evidence import Evidence
 
 __all__ = ["report"]
+
+_MARGIN = 0.05
 
 
 class Format(StrEnum):
@@ -48,20 +65,25 @@ def report(
         Path | None,
         typer.Option("--site", metavar="DIR", help="Write a static site instead: pages for all."),
     ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", metavar="TASK", help="Only these tasks; repeatable."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="NAME", help="Only these models; repeatable."),
-    ] = None,
+    task: TaskOption = None,
+    model: ModelOption = None,
+    by: ByOption = None,
+    raters: RatersOption = None,
+    reference: ReferenceOption = None,
+    margin: MarginOption = _MARGIN,
+    category: CategoryOption = None,
+    licence: LicenceOption = None,
+    open_stack: OpenStackOption = False,
+    size: SizeOption = None,
+    quantization: QuantizationOption = None,
+    common: CommonOption = False,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the leaderboard and all that it rests on: a page, Markdown, CSV, figures."""
     from evalcore.store import open_store
+    from leaderboards.asking import board_request
     from leaderboards.standings import standings
     from leaderboards.words import summary
     from reports.evidence import collect
@@ -70,9 +92,40 @@ def report(
         raise InputError("--figures, --site and --output are written one at a time; choose one")
     output = output or workspace / f"report.{form or Format.HTML}"
     form = form or _format_of(output)
-    command = _command(workspace, store, task=task, model=model)
+    command = _command(
+        workspace,
+        store,
+        {
+            "-t": task,
+            "-m": model,
+            "--by": by,
+            "--raters": raters,
+            "--reference": reference,
+            "--margin": None if margin == _MARGIN else f"{margin:g}",
+            "--category": category,
+            "--licence": licence,
+            "--open-stack": open_stack,
+            "--size": size,
+            "--quantization": quantization,
+            "--common": common,
+        },
+    )
+    request = board_request(
+        tasks=task,
+        models=model,
+        by=by,
+        raters=raters,
+        reference=reference,
+        margin=margin,
+        category=category,
+        licences=licence,
+        open_stack=open_stack,
+        size=size,
+        quantizations=quantization,
+        common=common,
+    )
     with open_store(workspace, store, create=False) as opened:
-        board = standings(opened, tasks=task, models=model)
+        board = standings(opened, request)
         evidence = collect(board, opened)
         if figures is not None:
             from reports.figures.all import figures as made
@@ -111,13 +164,24 @@ def _text(form: Format, evidence: Evidence, store: Store, *, command: str) -> st
 
 
 def _command(
-    workspace: Path, store: str | None, *, task: list[str] | None, model: list[str] | None
+    workspace: Path, store: str | None, options: Mapping[str, str | list[str] | bool | None]
 ) -> str:
-    """Write the command without what says where to; a password in the store's URL stays out."""
-    parts = ["parity", "report", "-w", str(workspace)]
+    """Write the command without what says where to.
+
+    A report may be published: of the workspace only the folder's own name is told, and nothing of
+    a store's address, which may hold a password.
+    """
+    parts = ["parity", "report", "-w", workspace.name or "."]
     parts += ["--store", "URL"] if store else []
-    parts += [part for name in task or () for part in ("-t", name)]
-    parts += [part for name in model or () for part in ("-m", name)]
+    for flag, value in options.items():
+        if value is True:
+            parts.append(flag)
+        elif value:
+            parts += [
+                part
+                for one in ([value] if isinstance(value, str) else value)
+                for part in (flag, one)
+            ]
     return shlex.join(parts)
 
 

@@ -41,11 +41,15 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
         board=board,
         values={
             column.task: TaskValues.load(
-                store, column.task_hash, column.metric, fingerprints=list(column.runs)
+                store,
+                column.task_hash,
+                column.metric,
+                fingerprints=list(column.runs),
+                category=board.request.category,
             )
             for column in board.columns
         },
-        comparisons=tuple(named_comparisons(store, ("human", "judge", "rule"))),
+        comparisons=tuple(named_comparisons(store, board.request.kinds)),
         judges=tuple(bias_report(gather(store, name)) for name in judges_of(store)),
     )
 

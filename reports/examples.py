@@ -103,7 +103,8 @@ def most_disputed(evidence: Evidence, store: Store) -> tuple[list[Card], tuple[s
         spread = _spread(values)
         order = [int(place) for place in np.argsort(-spread, kind="stable") if spread[place] > 0]
         examples = store.examples(column.task_hash)
-        some = [examples[place] for place in order[:each]]
+        by_id = {example.id: example for example in examples}
+        some = [by_id[values.table.example_ids[place]] for place in order[:each]]
         found, note = task_cards(
             board,
             column,

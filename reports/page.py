@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalcore.records import Standing, utc_now
+from evalcore.spreadsheet import Cell
 from evalcore.store import Store
+from leaderboards.compared_cells import compared_columns
+from leaderboards.flat import flat_rows
 from leaderboards.records import Leaderboard
 from leaderboards.rounding import column_decimals, decimals
 from leaderboards.words import summary
@@ -66,7 +70,7 @@ def html_report(evidence: Evidence, store: Store, *, command: str = "parity repo
         .get_template("report.html")
         .render(
             **board_context(evidence, figures(evidence), command=command),
-            contests=contests(evidence.board, store),
+            contests=contests(evidence.board, store) if evidence.board.columns else [],
             cards=cards,
             card_notes=notes,
             rule=RULE,
@@ -78,12 +82,13 @@ def html_report(evidence: Evidence, store: Store, *, command: str = "parity repo
 def board_context(evidence: Evidence, made: Sequence[Figure], *, command: str) -> dict[str, object]:
     """Return what the templates' parts on a leaderboard and its figures show."""
     leaderboard = evidence.board
-    every = effects(leaderboard)
+    every = effects(leaderboard) if leaderboard.columns else []
     return {
         "board": leaderboard,
         "summary": summary(leaderboard),
         "places": decimals(standing.rating for standing in leaderboard.ranked),
         "column_places": {column.key: column_decimals(column) for column in leaderboard.columns},
+        "compared": list(_compared(leaderboard)),
         "shows_speed": _any_speed(leaderboard.standings),
         "figures": made,
         "data": {
@@ -104,6 +109,35 @@ def board_context(evidence: Evidence, made: Sequence[Figure], *, command: str) -
         "environments": environments(leaderboard),
         "commands": commands(leaderboard),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ComparedColumn:
+    """What raters of a kind say, or a comparison with the reference."""
+
+    title: str
+    small: str
+    name: str
+    """Of the value that it is sorted by, in the flat table."""
+    cells: tuple[tuple[str, Cell], ...]
+    """Text and exact value, by standing."""
+
+
+def _compared(board: Leaderboard) -> Iterator[_ComparedColumn]:
+    """Put the columns of votes, verdicts and the reference beside their exact values."""
+    rows = flat_rows(board)
+    names = [f"{source.kind}_rating" for source in board.sources]
+    if board.reference is not None:
+        names += ["score_win_rate"] if board.score_versus else []
+        names += [
+            f"{source.kind}_win_rate"
+            for source in board.sources
+            if any(row.versus for row in source.rows.values())
+        ]
+    names += ["judge_agreement"] if board.agreement is not None else []
+    for ((title, small), texts), name in zip(compared_columns(board), names, strict=True):
+        cells = zip(texts, (row[name] for row in rows), strict=True)
+        yield _ComparedColumn(title=title, small=small, name=name, cells=tuple(cells))
 
 
 def _any_speed(standings: tuple[Standing, ...]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from evalcore.records import Comparison, Estimate
 from evalcore.spreadsheet import Cell
 from evalcore.stats.intervals import mean_estimate
-from leaderboards.records import Leaderboard, Pair
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing, Figure, Tone
 from reports.figures.intervals import estimate_cells
@@ -50,7 +50,7 @@ def win_matrices(evidence: Evidence) -> list[Figure]:
             name="wins-tasks",
             title="Examples won",
             what=f"examples ({evidence.board.rating_title}) that the row's model did better on",
-            rates=_from_examples(evidence.board),
+            rates=_from_examples(evidence),
         ),
     ]
     ranks = {s.model.name: place for place, s in enumerate(evidence.board.standings)}
@@ -71,17 +71,31 @@ def _from_comparisons(pairs: Mapping[tuple[str, str], Sequence[Comparison]]) -> 
     return found
 
 
-def _from_examples(board: Leaderboard) -> _Rates:
-    names = {standing.model.fingerprint: standing.model.name for standing in board.standings}
-    return {(names[pair.model_a], names[pair.model_b]): _share(pair) for pair in board.pairs}
-
-
-def _share(pair: Pair) -> Estimate:
-    """Share of the examples won, a tie counting half; normal interval of the paired scores."""
-    paired = pair.paired
-    n = paired.wins + paired.ties + paired.losses
-    scores = np.repeat([1.0, 0.5, 0.0], [paired.wins, paired.ties, paired.losses])
-    return mean_estimate(scores, bounds=(0.0, 1.0)) if n else mean_estimate([])
+def _from_examples(evidence: Evidence) -> _Rates:
+    """Estimate the share of the rating's examples that a model does better on, a tie being half."""
+    board = evidence.board
+    rated = [column for column in board.columns if column.in_rating]
+    if board.ranked_by != "score" or not rated:
+        return {}
+    keys = [standing.model.fingerprint for standing in board.ranked]
+    blocks, labels = [], []
+    for number, column in enumerate(rated):
+        values = evidence.values[column.task]
+        sign = 1.0 if column.higher_is_better else -1.0
+        blocks.append(sign * values.among(keys).values)
+        n_examples = len(values.table.example_ids)
+        own = np.arange(n_examples) if values.groups is None else values.groups
+        labels.append(number * 10**9 + own)
+    scores, groups = np.hstack(blocks), np.concatenate(labels)
+    clustered = any(evidence.values[column.task].groups is not None for column in rated)
+    return {
+        (board.ranked[a].model.name, board.ranked[b].model.name): mean_estimate(
+            0.5 + 0.5 * np.sign(scores[a] - scores[b]),
+            groups=groups if clustered else None,
+            bounds=(0.0, 1.0),
+        )
+        for a, b in combinations(range(len(keys)), 2)
+    }
 
 
 def _figure(source: _Source, ranks: Mapping[str, int]) -> Figure:

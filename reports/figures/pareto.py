@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalcore.records import Standing
-from leaderboards.records import Leaderboard
+from leaderboards.records import Cost, Leaderboard
 from leaderboards.rounding import decimals, with_interval
 from reports.figures.axes import linear_axis, log_axis
 from reports.figures.drawing import Dot, Drawing, Figure, Line, Mark
@@ -25,7 +25,7 @@ class _Measure:
     title: str
     unit: str
     less_is_better: bool
-    of: Callable[[Standing], float]
+    of: Callable[[Cost], float]
 
 
 _MEASURES = (
@@ -34,37 +34,56 @@ _MEASURES = (
         title="Quality against size",
         unit="size on disk, MB",
         less_is_better=True,
-        of=lambda standing: standing.efficiency.size_on_disk_bytes / 1e6,
+        of=lambda cost: cost.disk_bytes / 1e6,
     ),
     _Measure(
         name="speed",
         title="Quality against speed",
         unit="generated tokens per second",
         less_is_better=False,
-        of=lambda standing: standing.efficiency.decode_tokens_per_s,
+        of=lambda cost: cost.decode_tokens_per_s,
     ),
     _Measure(
         name="memory",
         title="Quality against memory",
         unit="peak memory, MB",
         less_is_better=True,
-        of=lambda standing: standing.efficiency.peak_memory_bytes / 1e6,
+        of=lambda cost: cost.memory_bytes / 1e6,
     ),
     _Measure(
-        name="cost",
+        name="training-cost",
         title="Quality against the cost of training",
         unit="published cost, US dollars",
         less_is_better=True,
-        of=lambda standing: standing.model.training_cost_usd or math.nan,
+        of=lambda cost: cost.training_usd,
+    ),
+    _Measure(
+        name="answering-cost",
+        title="Quality against the cost of answering",
+        unit="paid for the answers, US dollars",
+        less_is_better=True,
+        of=lambda cost: cost.api_usd,
+    ),
+    _Measure(
+        name="energy",
+        title="Quality against energy",
+        unit="joules per token",
+        less_is_better=True,
+        of=lambda cost: cost.joules_per_token,
     ),
 )
 
 
 def pareto_figures(leaderboard: Leaderboard) -> list[Figure]:
-    """Draw rating against size, speed, memory and cost, where at least two models have it."""
+    """Draw rating against what models take, where at least two of them have it."""
     figures = []
     for measure in _MEASURES:
-        points = [(item, measure.of(item)) for item in leaderboard.ranked]
+        costs = leaderboard.costs
+        points = [
+            (item, measure.of(costs[item.model.fingerprint]))
+            for item in leaderboard.ranked
+            if item.model.fingerprint in costs and math.isfinite(item.rating.value)
+        ]
         known = [(item, x) for item, x in points if math.isfinite(x) and x > 0]
         if len({x for _item, x in known}) > 1:
             figures.append(_figure(leaderboard, measure, known))

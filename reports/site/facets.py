@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evalcore.records import Estimate, Standing
@@ -95,11 +96,16 @@ class TaskFacts:
         )
 
 
-def model_facts(evidence: Evidence, standing: Standing) -> ModelFacts:
-    """Put together what the board says of a model."""
+def model_facts(
+    evidence: Evidence, standing: Standing, pairs: Mapping[frozenset[str], Pair]
+) -> ModelFacts:
+    """Put together what the board says of a model; pairs by their two fingerprints."""
     board, fingerprint = evidence.board, standing.model.fingerprint
     columns = [column for column in board.columns if fingerprint in column.runs]
-    pairs = [(other, board.pair(fingerprint, other.model.fingerprint)) for other in board.ranked]
+    met = [
+        (other, pairs.get(frozenset((fingerprint, other.model.fingerprint))))
+        for other in board.ranked
+    ]
     return ModelFacts(
         standing=standing,
         results=tuple((column, standing.metrics[column.key]) for column in columns),
@@ -110,7 +116,7 @@ def model_facts(evidence: Evidence, standing: Standing) -> ModelFacts:
             if name.startswith(f"{column.metric}/")
         ),
         opponents=tuple(
-            _opponent(other, pair, fingerprint) for other, pair in pairs if pair is not None
+            _opponent(other, pair, fingerprint) for other, pair in met if pair is not None
         ),
     )
 

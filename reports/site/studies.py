@@ -47,7 +47,8 @@ def study_results(store: Store, comparisons: Sequence[Comparison]) -> list[Study
 
 def _result(study: StudySummary, own: Sequence[Comparison]) -> StudyResult:
     ratings: list[tuple[str, int, Estimate]] = []
-    method, warnings = "", ()
+    method = ""
+    warnings: tuple[str, ...] = ()
     if own:
         try:
             found = rate_votes(Votes.from_comparisons(own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -140,9 +141,9 @@ def _files(site: _Site) -> _Files:
     for figure in site.figures:
         yield f"data/{figure.name}.csv", figure.csv.encode()
     yield "data/leaderboard.csv", site.context["board_data"].csv.encode()
-    for facts in (
-        model_facts(site.evidence, standing) for standing in site.evidence.board.standings
-    ):
+    pairs = {frozenset((pair.model_a, pair.model_b)): pair for pair in site.evidence.board.pairs}
+    for standing in site.evidence.board.standings:
+        facts = model_facts(site.evidence, standing, pairs)
         yield _model(site, facts)
     for column in site.evidence.board.columns:
         yield from _task(site, column)
@@ -157,7 +158,8 @@ def _files(site: _Site) -> _Files:
 
 def _model(site: _Site, facts: ModelFacts) -> tuple[str, bytes]:
     spec = facts.standing.model
-    tasks = " ".join(f"-t {column.task}" for column, _estimate in facts.results)
+    tasks = [part for column, _estimate in facts.results for part in ("-t", column.task)]
+    again = shlex.join(["parity", "eval", "-m", f"{spec.name}={model_string(spec)}", *tasks])
     data = DataFile(
         name=f"{Path(model_page(spec)).stem}.csv",
         csv=facts.csv,
@@ -167,8 +169,9 @@ def _model(site: _Site, facts: ModelFacts) -> tuple[str, bytes]:
         "model",
         model_page(spec),
         facts=facts,
+        place=site.evidence.board.standings.index(facts.standing),
         said=model_string(spec),
-        again=f"parity eval -m '{spec.name}={model_string(spec)}' {tasks}",
+        again=again if tasks else "",
         facts_data=data,
     )
 
@@ -179,9 +182,11 @@ def _task(site: _Site, column: Column) -> _Files:
     data = DataFile(
         name=f"{Path(task_page(column)).stem}.csv",
         csv=facts.csv,
-        command=f"{site.command} -t {column.task} --site DIR",
+        command=f"{site.command} --site DIR",
     )
-    starts = range(0, len(examples), PER_PAGE)
+    scored = set(site.evidence.values[column.task].table.example_ids)
+    shown = [example for example in examples if example.id in scored]
+    starts = range(0, len(shown), PER_PAGE)
     addresses = [task_page(column, examples=start) for start in starts]
     yield site.page(
         "task", task_page(column), facts=facts, facts_data=data, example_pages=addresses
@@ -192,7 +197,7 @@ def _task(site: _Site, column: Column) -> _Files:
             site.evidence.board,
             column,
             site.store,
-            examples[start : start + PER_PAGE],
+            shown[start : start + PER_PAGE],
             values=site.evidence.values[column.task],
             keys=keys,
             judged=by_example(site.evidence.comparisons),
@@ -206,7 +211,7 @@ def _task(site: _Site, column: Column) -> _Files:
             cards=cards,
             note=note,
             first=start + 1,
-            n_all=len(examples),
+            n_all=len(shown),
             example_pages=addresses,
         )
 
