@@ -10,7 +10,7 @@ from evalcore.records import EvalRun, Example, Generation
 from evalcore.store import Store
 from evalcore.tasks.stored import answer_keys
 
-__all__ = ["Answers", "Sample", "load_samples", "prompt_text", "request_keys", "task_answers"]
+__all__ = ["Answers", "Sample", "load_samples", "prompt_text", "task_answers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,7 @@ def load_samples(store: Store, run: EvalRun) -> list[Sample]:
     values: dict[str, dict[str, float]] = {example.id: {} for example in examples}
     for score in store.scores(run.spec.fingerprint, run.task_hash):
         values[score.example_id][score.metric] = score.value
-    keys = request_keys(run, examples)
-    answers = task_answers(store, [run], examples, keys=keys).texts
+    answers = task_answers(store, [run], examples).texts
     own = run.spec.fingerprint
     return [
         Sample(example=example, answer=answers.get((own, example.id)), values=values[example.id])
@@ -56,20 +55,18 @@ class Answers:
     """Of them, those that may be the model's answer to another task with the same example."""
 
 
-def request_keys(run: EvalRun, examples: Sequence[Example]) -> dict[str, str] | None:
+def _request_keys(run: EvalRun, examples: Sequence[Example]) -> dict[str, str] | None:
     """Return the keys of a task's requests by example id; None where they can't be made again.
 
-    See :func:`~evalcore.tasks.stored.answer_keys`; ``examples`` are all of the task's.
+    See :func:`~evalcore.tasks.stored.answer_keys`.
     """
-    return answer_keys(run.task, run.task_hash, run.params, examples)
+    return answer_keys(run.task, run.task_hash, run.params, examples, n_examples=run.n_examples)
 
 
 def task_answers(
     store: Store,
     runs: Sequence[EvalRun],
     examples: Sequence[Example],
-    *,
-    keys: Mapping[str, str] | None,
 ) -> Answers:
     """Read the answers that some models gave to a task.
 
@@ -86,12 +83,11 @@ def task_answers(
         Of one task, at least one.
     examples
         Those wanted.
-    keys
-        By :func:`request_keys`.
     """
     run = runs[0]
     if run.params.get("kind", "generate") != "generate":
         return Answers(texts={}, n_uncertain=0)
+    keys = _request_keys(run, examples)
     texts: dict[tuple[str, str], str] = {}
     candidates: Counter[tuple[str, str]] = Counter()
     models = {run.spec.fingerprint for run in runs}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from evalcore.records import Standing
 from evalcore.store import Store
+from evalcore.visible import cut
+from leaderboards.comparing import TaskValues
 from leaderboards.records import Column, Leaderboard, Pair
-from leaderboards.samples import Sample, load_samples, prompt_text
+from leaderboards.samples import prompt_text, task_answers
 from reports.effects import reference_of
+from reports.evidence import Evidence
 
 __all__ = ["Contest", "Shown", "contests"]
 
@@ -51,15 +55,19 @@ class _Difference:
     gain: float
     """How much better model a did."""
     place: int
-    shown: Shown
+    column: Column
+    example_id: str
+    value_a: float
+    value_b: float
 
 
-def contests(leaderboard: Leaderboard, store: Store) -> list[Contest]:
+def contests(evidence: Evidence, store: Store) -> list[Contest]:
     """Show the leader against the runner-up, and the leading variants against their bases."""
+    board = evidence.board
     return [
-        _contest(leaderboard, store, a, b, pair)
-        for a, b in _chosen(leaderboard)
-        if (pair := leaderboard.pair(a.model.fingerprint, b.model.fingerprint)) is not None
+        _contest(evidence, store, a, b, pair)
+        for a, b in _chosen(board)
+        if (pair := board.pair(a.model.fingerprint, b.model.fingerprint)) is not None
     ]
 
 
@@ -77,63 +85,65 @@ def _chosen(leaderboard: Leaderboard) -> list[tuple[Standing, Standing]]:
 
 
 def _contest(
-    leaderboard: Leaderboard, store: Store, model_a: Standing, model_b: Standing, pair: Pair
+    evidence: Evidence, store: Store, model_a: Standing, model_b: Standing, pair: Pair
 ) -> Contest:
-    differences: list[list[_Difference]] = [
-        _differences(column, store, model_a.model.fingerprint, model_b.model.fingerprint)
-        for column in leaderboard.columns
+    keys = model_a.model.fingerprint, model_b.model.fingerprint
+    differences = [
+        _differences(column, evidence.values[column.task], *keys)
+        for column in evidence.board.columns
         if column.in_rating
     ]
+    wins = _greatest([[d for d in some if d.gain > 0] for some in differences])
+    losses = _greatest([[d for d in some if d.gain < 0] for some in differences])
     return Contest(
         model_a=model_a,
         model_b=model_b,
         pair=pair,
-        wins=_greatest([[d for d in some if d.gain > 0] for some in differences]),
-        losses=_greatest([[d for d in some if d.gain < 0] for some in differences]),
+        wins=tuple(_shown(store, difference, *keys) for difference in wins),
+        losses=tuple(_shown(store, difference, *keys) for difference in losses),
     )
 
 
 def _differences(
-    column: Column, store: Store, fingerprint_a: str, fingerprint_b: str
+    column: Column, values: TaskValues, fingerprint_a: str, fingerprint_b: str
 ) -> list[_Difference]:
-    samples_a, samples_b = (
-        load_samples(store, column.runs[fingerprint])
-        for fingerprint in (fingerprint_a, fingerprint_b)
-    )
-    sign = 1.0 if column.higher_is_better else -1.0
-    found = []
-    for place, (a, b) in enumerate(zip(samples_a, samples_b, strict=True)):
-        value_a = a.values.get(column.metric, math.nan)
-        value_b = b.values.get(column.metric, math.nan)
-        gain = sign * (value_a - value_b)
-        if gain > 0 or gain < 0:
-            found.append(_Difference(gain=gain, place=place, shown=_shown(column, a, b)))
-    return found
+    first, second = values.of(fingerprint_a), values.of(fingerprint_b)
+    gains = (first - second) * (1.0 if column.higher_is_better else -1.0)
+    return [
+        _Difference(
+            gain=float(gains[place]),
+            place=int(place),
+            column=column,
+            example_id=values.table.example_ids[place],
+            value_a=float(first[place]),
+            value_b=float(second[place]),
+        )
+        for place in np.flatnonzero((gains > 0) | (gains < 0))
+    ]
 
 
-def _shown(column: Column, a: Sample, b: Sample) -> Shown:
+def _shown(store: Store, found: _Difference, fingerprint_a: str, fingerprint_b: str) -> Shown:
+    column = found.column
+    example = store.examples_by_id([found.example_id])[found.example_id]
+    runs = [column.runs[fingerprint_a], column.runs[fingerprint_b]]
+    answers = task_answers(store, runs, [example]).texts
+    first, second = (answers.get((key, example.id)) for key in (fingerprint_a, fingerprint_b))
     return Shown(
         task=column.task,
         metric=column.metric,
-        prompt=_cut(prompt_text(a.example)),
-        choices=tuple(_cut(choice) for choice in a.example.choices),
-        references=tuple(_cut(reference) for reference in a.example.references[:3]),
-        answer_a=None if a.answer is None else _cut(a.answer),
-        answer_b=None if b.answer is None else _cut(b.answer),
-        value_a=a.values[column.metric],
-        value_b=b.values[column.metric],
+        prompt=cut(prompt_text(example), _LONGEST_TEXT),
+        choices=tuple(cut(choice, _LONGEST_TEXT) for choice in example.choices),
+        references=tuple(cut(reference, _LONGEST_TEXT) for reference in example.references[:3]),
+        answer_a=None if first is None else cut(first, _LONGEST_TEXT),
+        answer_b=None if second is None else cut(second, _LONGEST_TEXT),
+        value_a=found.value_a,
+        value_b=found.value_b,
     )
 
 
-def _greatest(by_task: Sequence[Sequence[_Difference]]) -> tuple[Shown, ...]:
+def _greatest(by_task: Sequence[Sequence[_Difference]]) -> list[_Difference]:
     """Take the greatest differences, one from each task in turn."""
     queues = [sorted(some, key=lambda item: (-abs(item.gain), item.place)) for some in by_task]
     turns = max((len(queue) for queue in queues), default=0)
     in_turn = [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
-    return tuple(item.shown for item in in_turn[:_SHOWN_EACH])
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _LONGEST_TEXT:
-        return text
-    return f"{text[:_LONGEST_TEXT]}… ({len(text) - _LONGEST_TEXT:,} more characters)"
+    return in_turn[:_SHOWN_EACH]

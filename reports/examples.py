@@ -15,7 +15,7 @@ from evalcore.store import Store
 from evalcore.visible import cut
 from leaderboards.comparing import TaskValues
 from leaderboards.records import Column, Leaderboard
-from leaderboards.samples import prompt_text, request_keys, task_answers
+from leaderboards.samples import prompt_text, task_answers
 from reports.evidence import Evidence
 from reports.images import Picture, picture
 
@@ -111,7 +111,6 @@ def most_disputed(evidence: Evidence, store: Store) -> tuple[list[Card], tuple[s
             store,
             some,
             values=values,
-            keys=request_keys(next(iter(column.runs.values())), examples),
             judged=judged,
             longest=longest,
         )
@@ -131,7 +130,6 @@ def task_cards(
     examples: Sequence[Example],
     *,
     values: TaskValues,
-    keys: Mapping[str, str] | None,
     judged: Mapping[str, Sequence[Comparison]],
     longest: int,
 ) -> tuple[list[Card], str]:
@@ -139,7 +137,7 @@ def task_cards(
     if not examples:
         return [], ""
     runs = list(column.runs.values())
-    answers = task_answers(store, runs, examples, keys=keys)
+    answers = task_answers(store, runs, examples)
     place_of = {key: place for place, key in enumerate(values.table.example_ids)}
     names = {standing.model.fingerprint: standing.model.name for standing in board.standings}
     cards = []

@@ -70,7 +70,7 @@ def html_report(evidence: Evidence, store: Store, *, command: str = "parity repo
         .get_template("report.html")
         .render(
             **board_context(evidence, figures(evidence), command=command),
-            contests=contests(evidence.board, store) if evidence.board.columns else [],
+            contests=contests(evidence, store) if evidence.board.columns else [],
             cards=cards,
             card_notes=notes,
             rule=RULE,

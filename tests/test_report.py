@@ -159,7 +159,11 @@ def test_less_perplexity_counts_as_better(store, add_results):
 
 
 def test_contests_show_won_and_lost_examples_of_all_tasks_in_turn(store):
-    contest = next(c for c in contests(standings(store), store) if c.model_b.model.name == "base")
+    contest = next(
+        c
+        for c in contests(collect(standings(store), store), store)
+        if c.model_b.model.name == "base"
+    )
     assert {shown.task for shown in contest.wins} == {"sums", "lists"}
     assert all(shown.value_a > shown.value_b for shown in contest.wins)
     assert contest.losses == ()
@@ -170,7 +174,7 @@ def test_long_answers_are_cut_and_say_so(store, add_results):
         store, model("talker", quantization="int8"), "sums", GOOD, answers=["x" * 5000] * 100
     )
     board = standings(store, tasks=["sums"], models=["talker", "base"])
-    shown = contests(board, store)[0].wins[0]
+    shown = contests(collect(board, store), store)[0].wins[0]
     assert shown.answer_a.endswith("… (3,800 more characters)")
 
 

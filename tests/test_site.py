@@ -2,18 +2,21 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from evalcore.errors import InputError
 from evalcore.records import Adapter, Comparison, Example, Message, ModelSpec
 from evalcore.store import Store, open_store
 from leaderboards.standings import standings
 from reports.evidence import collect
+from reports.page import write_report
 from reports.site.folder import MANIFEST, write_folder
 from reports.site.writing import write_site
 
@@ -201,3 +204,86 @@ def test_workspace_with_votes_alone_gives_report_and_site(tmp_path, parity):
     code, _out, err = parity("report", "-w", tmp_path / "votes", "--site", tmp_path / "s")
     assert code == 0, err
     assert "Elo" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def kinds_of_pages(site: Path) -> list[Path]:
+    """One page of each kind; of the models the one with the worst name."""
+    hostile = next(p for p in (site / "models").glob("*") if p.name.startswith("pre-script"))
+    examples = next(iter(sorted((site / "tasks").glob("sums*-examples-1.html"))))
+    task = next(p for p in (site / "tasks").glob("sums*.html") if "examples" not in p.name)
+    judge = next((site / "judges").glob("*.html"))
+    return [site / "index.html", hostile, task, examples, site / "prompts/page-1.html", judge]
+
+
+@dataclass
+class Watched:
+    """A page, what it asked for, and what went wrong in it."""
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, path: Path) -> None:
+        self.asked.clear()
+        self.problems.clear()  # axe asks for style sheets, which the page before refused
+        self.page.goto(path.as_uri())
+
+    def check(self, folder: Path) -> None:
+        """Nothing came from elsewhere, no script of a model ran, and nothing stands out."""
+        assert all(address.startswith(folder.as_uri()) for address in self.asked)
+        assert not self.problems
+        assert self.page.evaluate("window.hacked") is None
+        width = self.page.viewport_size["width"]
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(self.page).response["violations"]
+        serious = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert not serious, json.dumps(serious, indent=1)[:3000]
+
+
+@pytest.fixture(params=[("light", 1200), ("dark", 390)], ids=["light", "dark-phone"])
+def watched(chromium, request) -> Iterator[Watched]:
+    scheme, width = request.param
+    viewport = {"width": width, "height": 800}
+    with chromium.new_context(viewport=viewport, color_scheme=scheme) as context:
+        seen = Watched(context.new_page())
+        seen.page.on("request", lambda request: seen.asked.append(request.url))
+        seen.page.on("pageerror", lambda error: seen.problems.append(str(error)))
+        seen.page.on("console", lambda message: seen.problems.append(message.text))
+        yield seen
+
+
+@pytest.mark.browser
+def test_pages_from_disk_are_harmless_accessible_and_fit_a_phone(site, watched):
+    for path in kinds_of_pages(site):
+        watched.open(path)
+        watched.check(site)
+
+
+@pytest.mark.browser
+def test_report_with_hostile_content_is_harmless_and_fits_a_phone(store, watched, tmp_path):
+    path = write_report(standings(store), store, tmp_path / "report.html")
+    watched.open(path)
+    watched.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert watched.asked == [path.as_uri()]
+    watched.check(tmp_path)
+    assert path.stat().st_size < 2_000_000
+
+
+@pytest.mark.browser
+def test_search_sorting_and_filters_need_no_server(site, chromium):
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto((site / "tasks" / "..").resolve().joinpath("index.html").as_uri())
+        page.get_by_label("Filter models").fill("plain")
+        assert page.locator("#standings-table tbody tr:visible").count() == 1
+        page.get_by_label("Filter models").fill("")
+        heading = page.locator("#standings-table th", has_text="Model").first
+        heading.get_by_role("button").click()
+        names = page.locator("#standings-table tbody tr th").all_inner_texts()
+        assert names.index("plain") < names.index("stack")
+        page.get_by_label("Search").fill("stack")
+        page.locator(".found a").first.click()
+        assert page.locator(".lead").inner_text() == "stack"
+        page.get_by_label("Search").fill("sums")
+        page.get_by_label("Search").press("Enter")
+        page.wait_for_url("**/tasks/sums-*.html")

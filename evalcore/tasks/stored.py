@@ -18,9 +18,14 @@ __all__ = ["answer_keys"]
 
 
 def answer_keys(
-    name: str, task_hash: str, settings: Mapping[str, Any], examples: Sequence[Example]
+    name: str,
+    task_hash: str,
+    settings: Mapping[str, Any],
+    examples: Sequence[Example],
+    *,
+    n_examples: int,
 ) -> dict[str, str] | None:
-    """Return the key of the request for each example of a task whose answers are generated.
+    """Return the key of the request for some examples of a task whose answers are generated.
 
     A workspace keeps a task's settings and examples, of which the requests are made again; worked
     examples it keeps by hash alone, so that with some the task has to be a bundled one.
@@ -32,7 +37,9 @@ def answer_keys(
     settings
         As the task's runs have them.
     examples
-        The task's.
+        Those of which keys are wanted.
+    n_examples
+        How many the task has.
 
     Returns
     -------
@@ -40,7 +47,7 @@ def answer_keys(
         By example id; None where the requests can't be made again here, such as those of another
         harness's tasks or with worked examples from a user's file.
     """
-    task = _from_settings(name, settings) or _bundled(name, task_hash, len(examples))
+    task = _from_settings(name, settings) or _bundled(name, task_hash, n_examples)
     if task is None:
         return None
     made = {example.id: task.requests(example) for example in examples}

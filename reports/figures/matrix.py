@@ -87,11 +87,10 @@ def _from_examples(evidence: Evidence) -> _Rates:
         own = np.arange(n_examples) if values.groups is None else values.groups
         labels.append(number * 10**9 + own)
     scores, groups = np.hstack(blocks), np.concatenate(labels)
-    clustered = any(evidence.values[column.task].groups is not None for column in rated)
     return {
         (board.ranked[a].model.name, board.ranked[b].model.name): mean_estimate(
             0.5 + 0.5 * np.sign(scores[a] - scores[b]),
-            groups=groups if clustered else None,
+            groups=groups,
             bounds=(0.0, 1.0),
         )
         for a, b in combinations(range(len(keys)), 2)

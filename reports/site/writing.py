@@ -15,7 +15,6 @@ import jinja2
 from evalcore.store import Store
 from evalcore.visible import one_line
 from leaderboards.records import Column
-from leaderboards.samples import request_keys
 from leaderboards.variants import model_string
 from reports.data import DataFile
 from reports.evidence import Evidence
@@ -191,7 +190,6 @@ def _task(site: _Site, column: Column) -> _Files:
     yield site.page(
         "task", task_page(column), facts=facts, facts_data=data, example_pages=addresses
     )
-    keys = request_keys(next(iter(column.runs.values())), examples)
     for start, address in zip(starts, addresses, strict=True):
         cards, note = task_cards(
             site.evidence.board,
@@ -199,7 +197,6 @@ def _task(site: _Site, column: Column) -> _Files:
             site.store,
             shown[start : start + PER_PAGE],
             values=site.evidence.values[column.task],
-            keys=keys,
             judged=by_example(site.evidence.comparisons),
             longest=_LONGEST_ANSWER,
         )
