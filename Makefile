@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format bench-ratings bench-engine bench-arena bench-judge install install-dev clean
+.PHONY: demo test check format bench-ratings bench-engine bench-arena bench-judge bench-scale install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
@@ -36,6 +36,9 @@ bench-arena: $(VENV)/installed-dev
 
 bench-judge: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/judge.py
+
+bench-scale: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/scale.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

@@ -19,12 +19,13 @@ from evalcore.errors import IncompleteError, InputError
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
+    ExecutorOption,
     MaxUsdOption,
     MemoryOption,
     ModelOption,
+    executor_opener,
     fitting_length,
     resolved_models,
-    runner_opener,
 )
 
 if TYPE_CHECKING:
@@ -58,26 +59,28 @@ def evaluate(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate models on automated tasks; started again, it does only what is missing."""
     from evalcore.evaluate import evaluate as evaluate_tasks
-    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
     from evalcore.tasks import load_task
 
     loaded = [load_task(name, limit=limit) for name in task]
     specs = resolved_models(model)
-    opener = runner_opener(batch_size, memory=memory, engine=engine)
-    with open_store(workspace, store) as opened, progress_bars() as begin:
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine
+    )
+    with open_store(workspace, store) as opened, progress_bars() as begin, opener() as running:
         runs = evaluate_tasks(
             specs,
             loaded,
             opened,
-            executor=LocalExecutor(opener),
+            executor=running,
             begin=begin,
         )
     if as_json:
@@ -115,13 +118,13 @@ def generate(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     max_usd: MaxUsdOption = None,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a prompt set with each model, for judges and voters to compare."""
-    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.prompting import answer_prompts
     from evalcore.records import SamplingParams
@@ -138,15 +141,17 @@ def generate(
         stop=tuple(stop or ()),
         seed=seed,
     )
-    opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
-    with open_store(workspace, store) as opened, progress_bars() as begin:
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine, max_usd=max_usd
+    )
+    with open_store(workspace, store) as opened, progress_bars() as begin, opener() as running:
         answers = answer_prompts(
             specs,
             examples,
             opened,
             params=params,
             chat=chat,
-            executor=LocalExecutor(opener),
+            executor=running,
             begin=begin,
         )
     if as_json:
@@ -162,13 +167,13 @@ def run(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate and generate as a YAML file says."""
     from evalcore.evaluate import evaluate as evaluate_tasks
-    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.prompting import answer_prompts
     from evalcore.runfile import read_run_file
@@ -179,16 +184,18 @@ def run(
     loaded = [load_task(name, limit=run_file.limit) for name in run_file.tasks]
     examples = _prompt_examples([Path(path) for path in run_file.prompts], run_file.limit)
     specs = resolved_models(run_file.model_strings())
-    opener = runner_opener(batch_size, memory=memory, engine=engine)
-    with open_store(workspace, store) as opened, progress_bars() as begin:
-        runs = evaluate_tasks(specs, loaded, opened, executor=LocalExecutor(opener), begin=begin)
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine
+    )
+    with open_store(workspace, store) as opened, progress_bars() as begin, opener() as running:
+        runs = evaluate_tasks(specs, loaded, opened, executor=running, begin=begin)
         answers = answer_prompts(
             specs,
             examples,
             opened,
             params=run_file.params(fitting_length(specs)),
             chat=run_file.chat,
-            executor=LocalExecutor(opener),
+            executor=running,
             begin=begin,
         )
     if as_json:
@@ -237,7 +244,6 @@ def demo(
     from rich.console import Console
 
     from evalcore.evaluate import evaluate as evaluate_tasks
-    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
     from evalcore.tasks import bundled_tasks, load_task
@@ -250,10 +256,8 @@ def demo(
     loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
     specs = resolved_models(DEMO_MODELS)
     with open_store(workspace, None) as opened:
-        with progress_bars() as begin:
-            evaluate_tasks(
-                specs, loaded, opened, executor=LocalExecutor(runner_opener()), begin=begin
-            )
+        with progress_bars() as begin, executor_opener(workspace=workspace)() as running:
+            evaluate_tasks(specs, loaded, opened, executor=running, begin=begin)
         board = standings(opened, models=[spec.name for spec in specs])
         report = write_report(board, opened, workspace / "report.html")
         synced = sync(

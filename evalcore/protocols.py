@@ -32,6 +32,7 @@ __all__ = [
     "LoglikelihoodRequest",
     "Measurement",
     "Piece",
+    "PlanningRunner",
     "Prompt",
     "Request",
     "Response",
@@ -193,6 +194,17 @@ class SeeingRunner(Runner, Protocol):
     @property
     def reads_images(self) -> bool:
         """Whether its model takes requests with images."""
+
+
+class PlanningRunner(Runner, Protocol):
+    """A runner whose results depend, by rounding, on what it computes together."""
+
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Return which of a job's requests it would compute together, by position.
+
+        Each part, asked alone, gives the numbers that it gives among the others. For generation
+        that holds but for rounding; its parts have a size that is worth a call.
+        """
 
 
 class StreamingRunner(Runner, Protocol):

@@ -68,8 +68,21 @@ class AdapterFolder:
     @property
     def sha256(self) -> str:
         """Hash over the files that shape an answer: weights, configuration, chat template."""
-        templates = [path for name in _TEMPLATE_FILES if (path := self.folder / name).is_file()]
-        return files_hash([self.weight_file, self.folder / "adapter_config.json", *templates])
+        return files_hash(self.files)
+
+    @property
+    def files(self) -> list[Path]:
+        """Weights, configuration and chat template."""
+        return [self.weight_file, self.folder / "adapter_config.json", *self._templates]
+
+    @property
+    def has_template(self) -> bool:
+        """Whether it may bring a chat template of its own."""
+        return bool(self._templates)
+
+    @property
+    def _templates(self) -> list[Path]:
+        return [path for name in _TEMPLATE_FILES if (path := self.folder / name).is_file()]
 
 
 def read_adapter(folder: Path) -> AdapterFolder:

@@ -7,10 +7,11 @@ to write one, and tests/test_conformance.py what its runner has to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from evalcore.errors import ModelError
@@ -55,6 +56,10 @@ def _nothing(_spec: ModelSpec) -> None:
     return None
 
 
+def _no_files(_spec: ModelSpec) -> tuple[Path, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """What a backend permits and how its models come to run."""
@@ -73,6 +78,11 @@ class Backend:
     """What of a resolved spec has to be resident: specs for which it is equal share one base."""
     prepare: Callable[[ModelSpec], None] = _nothing
     """Finds what would keep a resolved spec from running, before the first model is loaded."""
+    files: Callable[[ModelSpec], Sequence[Path]] = _no_files
+    """The files of a resolved spec that its fingerprint depends on, where they are here."""
+    plan_key: Callable[[ModelSpec], str | None] = _nothing
+    """What the plans of a :class:`~evalcore.protocols.PlanningRunner` depend on besides base and
+    requests; None if the runner of this spec is none."""
     window: Callable[[ModelSpec], int | None] = _nothing
     """Most tokens that a resolved spec's model reads at once; None where nothing says it."""
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16")

@@ -87,9 +87,14 @@ class Checkpoint:
     @property
     def sha256(self) -> str:
         """Hash over weights, configuration and tokenizer: names and contents, not the place."""
+        return files_hash(self.files)
+
+    @property
+    def files(self) -> list[Path]:
+        """Weights, configuration and tokenizer: whatever changes an answer."""
         names = (*_FURTHER_FILES, *TOKENIZER_FILES)
         further = [self.folder / name for name in names if (self.folder / name).is_file()]
-        return files_hash([*self.weight_files, *further])
+        return [*self.weight_files, *further]
 
     @property
     def dtype(self) -> str:

@@ -5,8 +5,11 @@ Importing this module is cheap, so that ``parity --help`` is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,18 +17,19 @@ import typer
 from evalcore.errors import InputError
 
 if TYPE_CHECKING:
-    from evalcore.executors import OpenRunners
+    from evalcore.executors import Executor
     from evalcore.records import ModelSpec
 
 __all__ = [
     "BatchSizeOption",
     "EngineOption",
+    "ExecutorOption",
     "MaxUsdOption",
     "MemoryOption",
     "ModelOption",
+    "executor_opener",
     "fitting_length",
     "resolved_models",
-    "runner_opener",
 ]
 
 ModelOption = Annotated[
@@ -53,6 +57,14 @@ MaxUsdOption = Annotated[
         min=0.0,
         metavar="USD",
         help="Make no paid call that could exceed this, counting those in flight.",
+    ),
+]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="WHERE",
+        help="local, or ray[://HOST:PORT][?workers=8&gpus=1&cpus=2&memory=8GiB] for a cluster.",
     ),
 ]
 EngineOption = Annotated[
@@ -97,23 +109,38 @@ def fitting_length(specs: Sequence[ModelSpec]) -> int:
     return min([SamplingParams().max_new_tokens, *(max(1, found // 2) for found in windows)])
 
 
-def runner_opener(
+def executor_opener(
+    where: str = "local",
     batch_size: int | None = None,
     *,
+    workspace: Path,
     memory: str | None = None,
     engine: Literal["auto", "plain"] = "auto",
     max_usd: float | None = None,
-) -> OpenRunners:
-    """Return what opens runners with these options; InputError for a size that can't be read.
+) -> Callable[[], AbstractContextManager[Executor]]:
+    """Return what opens the executor that ``--executor`` names, with these options.
 
-    Whatever is opened by it shares one budget of ``max_usd`` US dollars.
+    Whatever it runs shares one budget of ``max_usd`` US dollars.
+
+    Raises
+    ------
+    InputError
+        For an executor or a size that can't be read, and where Ray is not installed.
     """
+    from evalcore.executors import LocalExecutor
     from runners import RunnerOptions, open_runners, parse_bytes
+    from runners.cluster.choice import parse_executor
     from runners.endpoint.budget import Budget
 
+    choice = parse_executor(where)
     memory_bytes = None if memory is None else parse_bytes(memory)
     budget = None if max_usd is None else Budget(max_usd)
     options = RunnerOptions(engine=engine, memory_bytes=memory_bytes, budget=budget)
     if batch_size is not None:
         options = replace(options, batch_size=batch_size)
-    return lambda specs: open_runners(specs, options=options)
+    local = LocalExecutor(lambda specs: open_runners(specs, options=options))
+    if choice is None:
+        return lambda: nullcontext(local)
+    from runners.cluster.executor import ray_executor
+
+    return partial(ray_executor, choice, local=local, logs=workspace / "logs", options=options)

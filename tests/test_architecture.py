@@ -23,7 +23,7 @@ ONLY_IN = {
     "peft": "runners",
     "mlflow": "leaderboards",
 }
-ONLY_IN |= {"gradio": "arena", "openai": "runners"}
+ONLY_IN |= {"gradio": "arena", "openai": "runners", "ray": "runners"}
 HEAVY = {"torch", "transformers", "gradio", "mlflow", "matplotlib", "numpy", "pandas", "scipy"}
 
 

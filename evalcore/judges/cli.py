@@ -22,9 +22,10 @@ from evalcore.judges.records import GRADED, Disagreement, OrderPolicy
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
+    ExecutorOption,
     MemoryOption,
+    executor_opener,
     resolved_models,
-    runner_opener,
 )
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def judge(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -138,7 +140,6 @@ def judge(
             as_json=as_json,
         )
         return
-    from evalcore.executors import LocalExecutor
     from evalcore.judges.answers import stored_answers
     from evalcore.judges.jobs import JudgingJob, estimate
     from evalcore.judges.judging import judge as do_job
@@ -152,7 +153,9 @@ def judge(
     specs, against = _models(model or (), baseline)
     _check_choice(protocol, specs, against=against, all_pairs=all_pairs)
     examples = _examples(prompts or (), references, limit)
-    opener = runner_opener(batch_size, memory=memory, engine=engine, max_usd=max_usd)
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine, max_usd=max_usd
+    )
     with open_store(workspace, store, create=False) as opened:
         plan = Plan(
             name="+".join(path.stem for path in prompts or ()),
@@ -175,8 +178,8 @@ def judge(
         if dry_run:
             _print_estimates(estimate(job, opened, price=_price), as_json=as_json)
             return
-        with progress_bars() as begin:
-            result = do_job(job, opened, executor=LocalExecutor(opener), begin=begin)
+        with progress_bars() as begin, opener() as running:
+            result = do_job(job, opened, executor=running, begin=begin)
     if as_json:
         print_json({"result": result, "models": names})
     else:

@@ -19,9 +19,10 @@ from evalcore.errors import IncompleteError, InputError
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
+    ExecutorOption,
     MemoryOption,
+    executor_opener,
     resolved_models,
-    runner_opener,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def stack(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -73,7 +75,6 @@ def stack(
     """Say what each adapter of a stack contributes, from its subsets on one resident base."""
     from dataclasses import replace
 
-    from evalcore.executors import LocalExecutor
     from evalcore.progress import progress_bars
     from evalcore.stacking.study import run_study
     from evalcore.stacking.words import summary
@@ -93,9 +94,11 @@ def stack(
         margin=_checked_margin(margin),
     )
     geometry = stack_geometry(study.stack.adapters, stack="whole stack")
-    opener = runner_opener(batch_size, memory=memory, engine=engine)
-    with open_store(workspace, store) as opened, progress_bars() as begin:
-        report = run_study(study, loaded, opened, executor=LocalExecutor(opener), begin=begin)
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine
+    )
+    with open_store(workspace, store) as opened, progress_bars() as begin, opener() as running:
+        report = run_study(study, loaded, opened, executor=running, begin=begin)
     report = replace(report, geometry=geometry)
     if output is not None:
         write_text(output, stack_page(report))

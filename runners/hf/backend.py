@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalcore.errors import ModelError
+from evalcore.hashing import content_hash
 from evalcore.records import Adapter, ModelSpec
 from runners.adapter_kinds import check_kinds, open_adapter
 from runners.adapters import check_fits
@@ -65,6 +67,23 @@ def _window(spec: ModelSpec) -> int | None:
     return read_checkpoint(locate(spec.weights, revision=spec.revision)).window
 
 
+def _files(spec: ModelSpec) -> list[Path]:
+    base = read_checkpoint(locate(spec.weights, revision=spec.revision))
+    adapters = [open_adapter(locate(adapter.path)) for adapter in spec.adapters]
+    return [*base.files, *(path for adapter in adapters for path in adapter.files)]
+
+
+def _plan_key(spec: ModelSpec) -> str:
+    """Name what shapes the tokens: plain LoRA adapters without a template of their own don't."""
+    adapters = [(adapter, open_adapter(locate(adapter.path))) for adapter in spec.adapters]
+    shaping = [
+        adapter.sha256
+        for adapter, folder in adapters
+        if folder.has_template or folder.config.get("peft_type") != "LORA"
+    ]
+    return content_hash([spec.chat_template, shaping])
+
+
 def _open(spec: ModelSpec, options: RunnerOptions) -> HfResident:
     from runners.hf.resident import HfResident
 
@@ -100,6 +119,8 @@ BACKEND = Backend(
     kind="a model of transformers",
     read=_read,
     resolve=_resolve,
+    files=_files,
+    plan_key=_plan_key,
     window=_window,
     open=_open,
     quantizations=tuple(QUANTIZATIONS),

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Final, cast
 
 from evalcore.errors import ModelError
 from evalcore.protocols import (
@@ -27,6 +29,7 @@ from runners.engine.generation import (
     SlotOptions,
     decode_slots,
 )
+from runners.engine.generation_prefixes import group_prompts
 from runners.engine.memory import free_bytes
 from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
@@ -50,6 +53,8 @@ from runners.results import (
 __all__ = ["HfRunner"]
 
 _LOG = logging.getLogger(__name__)
+_ROUNDS: Final = 4
+"""Prompts of a part by rows: the last round leaves rows empty."""
 
 Work = Sequence[Sequence[Span]]
 """What is to be scored: the spans of each request."""
@@ -232,13 +237,7 @@ class HfRunner:
     def _score_texts(
         self, requests: Sequence[LoglikelihoodRequest]
     ) -> Iterator[Finished[Loglikelihood]]:
-        window = self._window
-
-        def work() -> Work:
-            pairs = self._encoder.pairs(requests)
-            return [[pair_span(*pair, window)] if pair[1] else [] for pair in pairs]
-
-        yield from self._score(work, requests)
+        yield from self._score(partial(self._pair_spans, requests), requests)
 
     def loglikelihood_rolling(
         self, requests: Sequence[RollingRequest]
@@ -248,14 +247,33 @@ class HfRunner:
         The first window begins with the first-token mark, or with the end-of-text mark where a
         model has no other; that one is not scored.
         """
-        window = self._window
-        first = self._encoder.first_token
+        yield from self._score(partial(self._rolling_spans, requests), requests)
 
-        def work() -> Work:
-            texts = self._encoder.rolling(requests)
-            return [rolling_spans(tokens, first, window) for tokens in texts]
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Return which requests of a job are computed together.
 
-        yield from self._score(work, requests)
+        Of scores, these are the chunks of the tree, or static batches; of answers, as many prompts
+        with the longest common beginnings as keep all rows busy for several rounds. Requests with
+        pictures stay in their order.
+        """
+        shown = [place for place, request in enumerate(requests) if getattr(request, "images", ())]
+        with_pictures = frozenset(shown)
+        read = [place for place in range(len(requests)) if place not in with_pictures]
+        parts = self._text_parts([requests[place] for place in read])
+        size = _ROUNDS * self._options.batch_size
+        return [
+            *([read[at] for at in part] for part in parts),
+            *(shown[start : start + size] for start in range(0, len(shown), size)),
+        ]
+
+    def _text_parts(self, requests: Sequence[Request]) -> list[list[int]]:
+        if requests and isinstance(requests[0], GenerateRequest):
+            return self._generated_parts(cast("Sequence[GenerateRequest]", requests))
+        if requests and isinstance(requests[0], LoglikelihoodRequest):
+            pairs = cast("Sequence[LoglikelihoodRequest]", requests)
+            return self._scored_parts(partial(self._pair_spans, pairs), requests)
+        texts = cast("Sequence[RollingRequest]", requests)
+        return self._scored_parts(partial(self._rolling_spans, texts), requests)
 
     def close(self) -> None:
         """Let go of the base; the runner can't be used afterwards."""
@@ -276,6 +294,35 @@ class HfRunner:
         """Most tokens of a text; virtual ones take their place from it."""
         base = self._ready
         return base.window - base.adapters.n_virtual
+
+    def _pair_spans(self, requests: Sequence[LoglikelihoodRequest]) -> Work:
+        window = self._window
+        pairs = self._encoder.pairs(requests)
+        return [[pair_span(*pair, window)] if pair[1] else [] for pair in pairs]
+
+    def _rolling_spans(self, requests: Sequence[RollingRequest]) -> Work:
+        window, first = self._window, self._encoder.first_token
+        texts = self._encoder.rolling(requests)
+        return [rolling_spans(tokens, first, window) for tokens in texts]
+
+    def _generated_parts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
+        prompts = self._checked_prompts(requests)
+        if not self._can_use_slots():
+            return list(self._static_batches(requests, prompts))
+        order = [index for group in group_prompts(prompts) for index in group.members]
+        size = _ROUNDS * self._options.batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _scored_parts(
+        self, work: Callable[[], Work], requests: Sequence[Request]
+    ) -> list[list[int]]:
+        scorer = self._scorer()
+        if scorer is None:
+            return make_batches([_n_inputs(spans) for spans in work()], self._options)
+        chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
+        with_spans = {request for chunk in chunks for request in chunk.requests}
+        without = [index for index in range(len(requests)) if index not in with_spans]
+        return [*([without] if without else []), *(list(chunk.requests) for chunk in chunks)]
 
     def _score(
         self, work: Callable[[], Work], requests: Sequence[Request]
@@ -322,7 +369,7 @@ class HfRunner:
 
     def _score_plainly(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
         """Score in static batches, for models that the engine can't drive."""
-        lengths = [sum(len(span.inputs) for span in spans) for spans in work]
+        lengths = [_n_inputs(spans) for spans in work]
         for members in make_batches(lengths, self._options):
             start = time.perf_counter()
             scored = self._score_batch({index: work[index] for index in members})
@@ -370,3 +417,7 @@ class HfRunner:
         strings = (*params.stop, *self._encoder.stop)
         tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
         return Ending(tokens=tokens, strings=strings)
+
+
+def _n_inputs(spans: Sequence[Span]) -> int:
+    return sum(len(span.inputs) for span in spans)

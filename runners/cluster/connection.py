@@ -1,0 +1,155 @@
+"""Coming to a cluster, and what is to be known of it before any work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import evalcore
+from evalcore.errors import InputError
+from runners.cluster.placement import NodeFacts
+
+__all__ = ["check_versions", "connected", "living_nodes"]
+
+_REACH_S: Final = 4.0
+_ANSWER_S: Final = 5.0
+_REPORT_S: Final = 60.0
+_OWN_STORE_BYTES: Final = 256 * 2**20
+"""Units and results are small and few at a time, whatever the machine's memory."""
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be a driver of a cluster, or of Ray on this machine alone, which ends with it.
+
+    Parameters
+    ----------
+    address
+        ``HOST:PORT`` of the head; None for ``RAY_ADDRESS``, or this machine alone without it.
+
+    Raises
+    ------
+    InputError
+        If it can't be reached within ten seconds, isn't a cluster, or runs other versions.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls home
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None or address == "local":
+        ray.init("local", include_dashboard=False, object_store_memory=_OWN_STORE_BYTES, **quiet)
+    else:
+        if address != "auto":
+            _check_reachable(address)
+        try:
+            ray.init(address, **quiet)
+        except (RuntimeError, ConnectionError, ValueError) as error:
+            raise InputError(f"the cluster at {address} refuses: {_line(error)}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def living_nodes() -> list[NodeFacts]:
+    """Return the nodes that are there at present."""
+    return [
+        NodeFacts(
+            node_id=node["NodeID"],
+            host=node["NodeManagerHostname"],
+            resources=node["Resources"],
+            labels=node.get("Labels") or {},
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
+
+
+def check_versions(nodes: Sequence[NodeFacts]) -> None:
+    """Ask each node for its versions.
+
+    Raises
+    ------
+    InputError
+        If a node has no Parity, or another one, or another Python; names the node.
+    """
+    own = {"Parity": evalcore.__version__, "Python": _minor(platform.python_version())}
+
+    # A function in a function travels as code: a node without Parity can run it, too.
+    def report() -> dict[str, str]:
+        import importlib
+        import platform
+
+        try:
+            parity = str(importlib.import_module("evalcore").__version__)
+        except ImportError:
+            parity = "none"
+        return {"Parity": parity, "Python": platform.python_version()}
+
+    task = ray.remote(num_cpus=0, max_retries=0)(report)
+    asked = {
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=True)
+        ).remote(): node
+        for node in nodes
+    }
+    ready, _late = ray.wait(list(asked), num_returns=len(asked), timeout=_REPORT_S)
+    for ref in ready:
+        found = ray.get(ref)
+        found["Python"] = _minor(found["Python"])
+        if found != own:
+            raise InputError(
+                f"node {asked[ref].host} has {_versions(found)}, and this process "
+                f"{_versions(own)}; a cluster must have the same everywhere"
+            )
+
+
+def _check_reachable(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    refusal = InputError(
+        f"no Ray cluster answers at {address}; --executor must be ray://HOST:PORT of the head, "
+        "and this machine a node of it"
+    )
+    try:
+        with socket.create_connection((_as_ray_sees(host), int(port)), timeout=_REACH_S):
+            pass
+    except (OSError, ValueError):
+        raise refusal from None
+    # Ray itself would wait for minutes for a server that is something else.
+    answered = threading.Event()
+
+    def ask() -> None:
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+        GcsClient(address=address).get_all_node_info(timeout=_ANSWER_S)
+        answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    if not answered.wait(_ANSWER_S):
+        raise refusal
+
+
+def _as_ray_sees(host: str) -> str:
+    """Return the address that Ray takes for this machine's own."""
+    if host not in ("localhost", "127.0.0.1"):
+        return host
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _versions(found: dict[str, str]) -> str:
+    return " and ".join(f"{name} {version}" for name, version in found.items())
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

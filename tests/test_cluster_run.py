@@ -1,0 +1,246 @@
+"""The same work here and on a cluster of three nodes, while workers, nodes and drivers die."""
+
+import importlib.util
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import evalcore
+from evalcore.errors import IncompleteError, InputError
+from runners.cluster.choice import parse_executor
+
+pytestmark = pytest.mark.slow
+DRIVER = Path(__file__).with_name("cluster_driver.py")
+QUERIES = (
+    "SELECT fingerprint, request_key, logprob, is_greedy FROM loglikelihood ORDER BY 1, 2",
+    "SELECT fingerprint, request_key, example_id, text FROM generation ORDER BY 1, 2",
+    "SELECT fingerprint, task_hash, metric, example_id, value FROM score ORDER BY 1, 2, 3, 4",
+    "SELECT fingerprint, SUM(prefill_tokens), SUM(decode_tokens) FROM work GROUP BY 1",
+)
+
+
+def facts(workspace: Path) -> list[list[tuple]]:
+    """Everything stored but times."""
+    connection = sqlite3.connect(workspace / "parity.sqlite")
+    try:
+        return [connection.execute(query).fetchall() for query in QUERIES]
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        # Ray's processes are told of failures by their open connections; this is for the rest.
+        patch.setenv("RAY_health_check_period_ms", "1000")
+        patch.setenv("RAY_health_check_failure_threshold", "3")
+        from ray.cluster_utils import Cluster
+
+        small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+        started = Cluster(
+            initialize_head=True, head_node_args={**small, "include_dashboard": False}
+        )
+        started.small = small
+        for _ in range(2):
+            started.add_node(**small, wait=False)
+        started.wait_for_nodes()
+        yield started
+        started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def driver() -> ModuleType:
+    """The troublesome model's module, which travels to the workers as code."""
+    from ray import cloudpickle
+
+    spec = importlib.util.spec_from_file_location("cluster_driver", DRIVER)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["cluster_driver"] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    yield module
+    cloudpickle.unregister_pickle_by_value(module)
+    del sys.modules["cluster_driver"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(driver: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[list[tuple]]:
+    """What answering here gives."""
+    workspace = tmp_path_factory.mktemp("here")
+    driver.answer(driver.here(), workspace, driver.prompts(1200))
+    return facts(workspace)
+
+
+def test_an_evaluation_on_three_nodes_has_the_rows_of_a_local_one(cluster, parity, tmp_path):
+    models = ["-m", "zoo:tiny", "-m", "zoo:tiny+lora:zoo:tiny-instruct"]
+    asked = ["eval", *models, "-t", "tiny-choice", "-t", "tiny-text", "-t", "tiny-instructions"]
+    asked += ["-L", "40", "--batch-size", "4"]
+    where = f"ray://{cluster.address}"
+    assert parity(*asked, "-w", tmp_path / "here")[0] == 0
+    code, _, told = parity(*asked, "-w", tmp_path / "there", "--executor", where)
+    assert (code, told) == (0, "")
+    here, there = facts(tmp_path / "here"), facts(tmp_path / "there")
+    assert min(map(len, there)) > 0
+    assert here == there
+    assert "loading" in (tmp_path / "there" / "logs" / "worker-1.log").read_text()
+
+
+def test_lost_workers_and_nodes_cost_nothing_but_time(cluster, driver, undisturbed, tmp_path: Path):
+    killed = []
+
+    def kill(executor) -> None:
+        rng = random.Random(5)
+        while not (executor.pool and executor.pool.seats):
+            time.sleep(0.05)
+        for number in range(5):
+            time.sleep(rng.uniform(0.2, 0.5))
+            started = [m for m in list(executor.pool.members) if m.about]
+            if started and number != 2:
+                killed.append(rng.choice(started).about.pid)
+                os.kill(killed[-1], signal.SIGKILL)
+            elif number == 2:
+                cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+                killed.append("node")
+
+    with driver.there(cluster.address, tmp_path) as executor:
+        killer = threading.Thread(target=kill, args=(executor,))
+        killer.start()
+        n_answers = driver.answer(executor, tmp_path, driver.prompts(1200))
+        killer.join()
+    cluster.add_node(**cluster.small)
+    assert len(killed) >= 3
+    assert n_answers == 2400
+    assert facts(tmp_path) == undisturbed
+
+
+def test_a_killed_driver_goes_on_where_it_was(cluster, driver, undisturbed, tmp_path: Path):
+    command = [sys.executable, str(DRIVER), cluster.address, str(tmp_path), "1200"]
+    stored = 0
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+            while stored == (stored := n_stored(tmp_path)) and running.poll() is None:
+                time.sleep(0.05)
+            running.kill()
+    assert 0 < stored < 2400
+    assert no_workers_within(20)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert facts(tmp_path) == undisturbed
+
+
+def n_stored(workspace: Path) -> int:
+    try:
+        return len(facts(workspace)[1])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def no_workers_within(limit_s: float) -> bool:
+    until = time.monotonic() + limit_s
+    while any("ray::Worker" in title for title in titles()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return not any("ray::Worker" in title for title in titles())
+
+
+def titles() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_text().replace("\0", " ")
+        except OSError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [("poison", "RuntimeError: this is poison"), ("deadly", "the worker died of it")],
+)
+def test_a_poisoned_unit_is_told_and_the_rest_is_done(cluster, driver, tmp_path, extra, reason):
+    examples = driver.prompts(200, extra=extra)
+    with (
+        driver.there(cluster.address, tmp_path) as executor,
+        pytest.raises(IncompleteError, match=f"tried 3 times: {reason}") as told,
+    ):
+        driver.answer(executor, tmp_path, examples, models=1)
+    assert told.value.exit_code == 3
+    n_unscored = int(str(told.value).split()[0])
+    assert 1 <= n_unscored <= 64
+    assert n_stored(tmp_path) == len(examples) - n_unscored
+
+
+def test_another_version_on_the_cluster_is_refused(cluster, driver, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(evalcore, "__version__", "0.0.0.dev0")
+    with (
+        driver.there(cluster.address, tmp_path) as executor,
+        pytest.raises(InputError, match=r"has Parity .*and this process Parity 0.0.0.dev0"),
+    ):
+        driver.answer(executor, tmp_path, driver.prompts(1))
+
+
+def test_gpus_that_no_node_has_are_refused(cluster, driver, tmp_path: Path):
+    with (
+        driver.there(cluster.address, tmp_path, gpus=8.0) as executor,
+        pytest.raises(InputError, match="asks for 8 GPUs, and no node of the cluster has that"),
+    ):
+        driver.answer(executor, tmp_path, driver.prompts(1))
+
+
+@pytest.mark.parametrize("is_listening", [False, True])
+def test_an_address_without_a_cluster_is_refused_in_ten_seconds(is_listening, parity, tmp_path):
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.2", 0))
+        if is_listening:
+            mute.listen()
+        # Ray takes localhost for this machine's address in the network, 127.0.0.2 for itself.
+        where = f"ray://127.0.0.2:{mute.getsockname()[1]}"
+        began = time.monotonic()
+        asked = ["eval", "-m", "fake:m", "-t", "tiny-choice", "-L", "2", "-w", tmp_path]
+        code, _, told = parity(*asked, "--executor", where)
+    assert code == 2
+    assert time.monotonic() - began < 15
+    assert told.count("\n") == 1
+    assert "no Ray cluster answers at" in told
+
+
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path):
+    model = ["-m", "fake:m", "-t", "tiny-choice", "-w", str(tmp_path)]
+    program = [sys.executable, "-m", "evalcore", "eval", *model, "--executor", "ray?workers=1"]
+    with subprocess.Popen(
+        program, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as running:
+        while not (rays := ray_processes(running.pid)) and running.poll() is None:
+            time.sleep(0.02)
+        assert rays
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in rays) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not [pid for pid in rays if Path(f"/proc/{pid}").exists()]
+
+
+def ray_processes(parent: int) -> list[int]:
+    """Return a process's own raylet and what else it has started by then."""
+    children = [
+        int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    ]
+    told = [Path(f"/proc/{pid}/cmdline") for pid in children]
+    is_up = any("raylet" in path.read_text() for path in told if path.exists())
+    return children if is_up else []
+
+
+def test_where_is_checked_before_models_are():
+    with pytest.raises(InputError, match="--executor must be local"):
+        parse_executor("kubernetes")
