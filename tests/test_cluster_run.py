@@ -221,7 +221,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path):
     ) as running:
         while not (rays := ray_processes(running.pid)) and running.poll() is None:
             time.sleep(0.02)
-        assert rays
+        assert rays, running.communicate()
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told

@@ -7,7 +7,7 @@ import platform
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import ray
@@ -123,17 +123,28 @@ def _check_reachable(address: str) -> None:
     except (OSError, ValueError):
         raise refusal from None
     # Ray itself would wait for minutes for a server that is something else.
-    answered = threading.Event()
+    asking = _Asking(address)
+    asking.start()
+    asking.join(_ANSWER_S)
+    if not asking.is_answered:
+        raise refusal
 
-    def ask() -> None:
+
+class _Asking(threading.Thread):
+    """Asks a head for its nodes; not to be waited for, since Ray's client may never return."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._address = address
+        self.is_answered = False
+
+    def run(self) -> None:
         from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-        GcsClient(address=address).get_all_node_info(timeout=_ANSWER_S)
-        answered.set()
-
-    threading.Thread(target=ask, daemon=True).start()
-    if not answered.wait(_ANSWER_S):
-        raise refusal
+        # Errors of several unrelated classes; all mean that this is no head.
+        with suppress(Exception):
+            GcsClient(address=self._address).get_all_node_info(timeout=_ANSWER_S)
+            self.is_answered = True
 
 
 def _as_ray_sees(host: str) -> str:

@@ -19,10 +19,8 @@ from evalcore.executors import run_requests
 from evalcore.hashing import file_sha256
 from evalcore.protocols import Finished, PlanningRunner, Request, Response, Runner
 from evalcore.records import Efficiency, ModelSpec
-from runners.adapter_kinds import open_adapter
 from runners.backends import Resident, backend
 from runners.options import RunnerOptions
-from runners.places import locate
 from runners.resolving import resolve
 
 __all__ = [
@@ -215,9 +213,7 @@ def load_checked(spec: ModelSpec, options: RunnerOptions) -> Resident:
         If something isn't there or can't be run.
     """
     kind = backend(spec.backend)
-    found = resolve(spec)
-    if found.fingerprint != spec.fingerprint:
-        raise DifferentFiles(_hashes(found))
+    found = _checked(spec)
     kind.prepare(found)
     # Ray says which GPU a worker sees, so that it is the first one there.
     device = "auto" if spec.device.startswith("cuda") else spec.device
@@ -225,19 +221,23 @@ def load_checked(spec: ModelSpec, options: RunnerOptions) -> Resident:
 
 
 class _Checked:
-    """A resident base that looks at the adapters of each variant."""
+    """A resident base that looks at the files of each variant; a file is read once for all."""
 
     def __init__(self, resident: Resident) -> None:
         self._resident = resident
 
     def runner(self, spec: ModelSpec) -> Runner:
-        for adapter in spec.adapters:
-            if open_adapter(locate(adapter.path)).sha256 != adapter.sha256:
-                raise DifferentFiles(_hashes(spec))
-        return self._resident.runner(spec)
+        return self._resident.runner(_checked(spec))
 
     def close(self) -> None:
         self._resident.close()
+
+
+def _checked(spec: ModelSpec) -> ModelSpec:
+    found = resolve(spec)
+    if found.fingerprint != spec.fingerprint:
+        raise DifferentFiles(_hashes(found))
+    return found
 
 
 def _hashes(spec: ModelSpec) -> dict[str, str]:

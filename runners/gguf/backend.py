@@ -57,6 +57,10 @@ def _resolve(spec: ModelSpec) -> ModelSpec:
     )
 
 
+def _files(spec: ModelSpec) -> list[Path]:
+    return [Path(spec.weights), *(Path(adapter.path) for adapter in spec.adapters)]
+
+
 def _header(path: Path) -> GgufHeader:
     if path.is_dir():
         raise ModelError(f"gguf: takes a file; {path} is a folder, which hf: would run")
@@ -102,6 +106,7 @@ BACKEND = Backend(
     read=_read,
     resolve=_resolve,
     prepare=_prepare,
+    files=_files,
     window=_window,
     open=_open,
     dtypes=("float32", "float16"),
