@@ -15,6 +15,7 @@ import evalcore.cli
 import evalcore.exchange.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
+import evalcore.reproductions.cli
 import evalcore.stacking.cli
 import evalcore.stats.cli
 import leaderboards.cli
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "rate": evalcore.stats.cli.rate,
     "compare": evalcore.stats.cli.compare,
     "plan": evalcore.stats.cli.plan,
+    "reproduce": evalcore.reproductions.cli.reproduce,
     "import": evalcore.exchange.cli.import_,
     "export": evalcore.exchange.cli.export,
     "tasks": evalcore.cli.tasks,

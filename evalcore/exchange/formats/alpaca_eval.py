@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalcore.exchange.identity import imported_answers, imported_model
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import Prompts, Row, read_rows
+from evalcore.exchange.rows import Prompts, Row, first_line, read_rows
 from evalcore.judges.foreign.alpaca_eval import read_alpaca_eval
 from evalcore.judges.foreign.importing import verdict_parcel
 from evalcore.judges.foreign.reading import foreign_file
@@ -28,8 +28,7 @@ def read_alpaca_eval_files(paths: Sequence[Path], context: ImportContext) -> Ite
         Naming the file, the row and what is permitted.
     """
     for path in paths:
-        first = next(read_rows(path), None)
-        if first is not None and "preference" not in first.fields:
+        if "preference" not in first_line(path).fields:
             yield from _outputs(path, context)
         else:
             foreign = foreign_file("alpaca_eval", path, read_alpaca_eval(path, ()))

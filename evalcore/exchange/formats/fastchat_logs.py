@@ -56,7 +56,7 @@ def read_vote_log(path: Path, context: ImportContext) -> Iterator[Parcel]:
     """
     lines = read_lines(path)
     while some := list(islice(lines, _AT_ONCE)):
-        votes = [_vote(row, context) for row in some if row.fields.get("type") in _VOTES]
+        votes = [_vote(row, context) for row in some if str(row.fields.get("type")) in _VOTES]
         names = dict.fromkeys(name for vote in votes for name in vote.models)
         yield Parcel(
             source=path,

@@ -38,7 +38,7 @@ def read_ratings(
         for row in read_rows(path):
             n_read += 1
             run = row.text("model"), _judge(row)
-            place = row.text("question_id"), int(row.number("turn") or 1)
+            place = row.text("question_id"), _turn(row)
             if place in found.setdefault(run, {}):
                 raise VotesError(
                     f"{row.where}: question {place[0]}, turn {place[1]} of {run[0]} is rated twice"
@@ -62,6 +62,13 @@ def read_ratings(
 def _judge(row: Row) -> str:
     judge = row.fields.get("judge")
     return str(judge[0]) if isinstance(judge, list) and judge else row.text("judge")
+
+
+def _turn(row: Row) -> int:
+    turn = row.fields.get("turn", 1)
+    if isinstance(turn, bool) or not isinstance(turn, int) or turn < 1:
+        raise VotesError(f"{row.where}: turn must be a whole number from 1; got {turn!r:.80}")
+    return turn
 
 
 def _score(row: Row) -> float:
