@@ -27,6 +27,7 @@ BACKENDS: Final[Mapping[str, str]] = {
     "hf": "runners.hf.backend",
     "zoo": "runners.zoo.backend",
     "gguf": "runners.gguf.backend",
+    "vllm": "runners.vllm_engine.backend",
     "openai": "runners.endpoint.backend",
     "fake": "runners.fake",
 }

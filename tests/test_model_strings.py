@@ -50,7 +50,7 @@ def test_base_alone_has_no_settings():
 )
 def test_name_says_what_a_variant_is_made_of(text: str, name: str | None):
     if name is None:
-        with pytest.raises(ModelError, match="one of hf:, zoo:, gguf:, openai:, fake:"):
+        with pytest.raises(ModelError, match="one of hf:, zoo:, gguf:, vllm:, openai:, fake:"):
             parse_model(text)
     else:
         assert parse_model(text).name == name
@@ -63,7 +63,7 @@ def test_path_with_an_equals_sign_is_not_taken_for_a_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model", "one of hf:, zoo:, gguf:, openai:, fake:; got 'model'"),
+        ("model", "one of hf:, zoo:, gguf:, vllm:, openai:, fake:; got 'model'"),
         ("=hf:x", "name before '=' is empty"),
         ("hf:", "nothing follows the backend's name"),
         ("zoo:huge", "zoo model must be one of tiny, "),

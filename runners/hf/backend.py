@@ -25,18 +25,22 @@ if TYPE_CHECKING:
     from runners.hf.resident import HfResident
     from runners.options import RunnerOptions
 
-__all__ = ["BACKEND", "read_settings"]
+__all__ = ["BACKEND", "placed_spec", "read_settings", "resolve_files"]
 
 
 def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
+    return read_settings(placed_spec("hf", where), settings)
+
+
+def placed_spec(backend: str, where: str) -> ModelSpec:
+    """Read ``FOLDER_OR_HUB_ID[@REVISION]``; ModelError for a revision that is empty."""
     revision = None
     folder, at, tail = where.rpartition("@")
     if at and folder and "/" not in tail:
         if not tail:
-            raise ModelError(f"the revision after '@' is empty in model 'hf:{where}'")
+            raise ModelError(f"the revision after '@' is empty in model '{backend}:{where}'")
         where, revision = folder, tail
-    spec = ModelSpec(name="", backend="hf", weights=where, revision=revision)
-    return read_settings(spec, settings)
+    return ModelSpec(name="", backend=backend, weights=where, revision=revision)
 
 
 def read_settings(spec: ModelSpec, settings: Mapping[str, str]) -> ModelSpec:
@@ -46,11 +50,17 @@ def read_settings(spec: ModelSpec, settings: Mapping[str, str]) -> ModelSpec:
 
 
 def _resolve(spec: ModelSpec) -> ModelSpec:
+    resolved = resolve_files(spec)
+    _check_quantization(spec, read_checkpoint(locate(resolved.weights, revision=resolved.revision)))
+    return resolved
+
+
+def resolve_files(spec: ModelSpec) -> ModelSpec:
+    """Find and check the files of a checkpoint and its adapters; see :class:`Backend`."""
     spec = at_home(spec)
     folder = locate(spec.weights, revision=spec.revision)
     is_local = os.path.isdir(spec.weights)
     checkpoint = read_checkpoint(folder)
-    _check_quantization(spec, checkpoint)
     check_combination(spec)
     return replace(
         spec,

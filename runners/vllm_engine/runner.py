@@ -1,0 +1,178 @@
+"""Requests to a model of vLLM; see :class:`evalcore.protocols.Runner`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from evalcore.protocols import (
+    Completion,
+    Finished,
+    GenerateRequest,
+    Loglikelihood,
+    LoglikelihoodRequest,
+    RollingRequest,
+)
+from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from runners.hf.encoding import Encoder
+from runners.hf.generation import Ending, check_params
+from runners.hf.scoring import Span, pair_span, rolling_spans
+from runners.results import generation_jobs, peak_memory_bytes, total
+from runners.vllm_engine.arguments import (
+    SCORING,
+    read_logprobs,
+    sampling_arguments,
+    scored_prompt,
+    text_window,
+)
+
+if TYPE_CHECKING:
+    from runners.vllm_engine.resident import VllmResident
+
+__all__ = ["VllmRunner"]
+
+_PIECE: Final = 1024
+"""Requests that vLLM gets together; what is ready is stored when all of them are."""
+
+ItemT = TypeVar("ItemT")
+
+
+class VllmRunner:
+    """A variant of a resident base.
+
+    Requests mean what they mean to :class:`runners.hf.runner.HfRunner`: text is tokenised, cut and
+    ended by the same rules, but for a window that is two tokens shorter. vLLM batches as it likes,
+    so that results repeat up to rounding; a sampled answer repeats by its seed, but is another one
+    than transformers draws.
+
+    Parameters
+    ----------
+    spec
+        Resolved.
+    resident
+        Its base; closing the runner leaves it there.
+    """
+
+    def __init__(self, spec: ModelSpec, *, resident: VllmResident) -> None:
+        self._spec = spec
+        self._resident = resident
+        self._window = text_window(resident.max_len)
+        self._encoder = Encoder(resident.tokenizer, spec)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is running."""
+        return self._spec
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
+        """Continue each prompt.
+
+        A prompt that leaves no room for ``max_new_tokens`` in the window is cut on its left, and
+        what was cut is counted in ``n_truncated``.
+
+        Raises
+        ------
+        InputError
+            For sampling parameters outside their ranges.
+        """
+        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
+            check_params(params, self._window)
+        prompts = self._encoder.prompts([request.prompt for request in requests])
+        jobs = generation_jobs(requests, prompts, window=self._window, ending=self._ending)
+        for places in _pieces(range(len(jobs))):
+            start = time.perf_counter()
+            some = [jobs[place] for place in places]
+            outputs = self._resident.run(
+                self._spec,
+                [job.prompt for job in some],
+                [sampling_arguments(j.params, seed=j.seed, ending=j.ending) for j in some],
+            )
+            took_s = time.perf_counter() - start
+            results = []
+            for place, job, output in zip(places, some, outputs, strict=True):
+                answer = output.outputs[0]
+                tokens = list(answer.token_ids)
+                (text,) = job.ending.texts([tokens], self._encoder.decode)
+                completion = Completion(
+                    text=text,
+                    finish_reason="length" if answer.finish_reason == "length" else "stop",
+                    prompt_tokens=len(job.prompt),
+                    completion_tokens=len(tokens),
+                    duration_s=took_s / len(some),
+                    n_truncated=len(prompts[place]) - len(job.prompt),
+                )
+                results.append((place, completion))
+            yield Finished(results, self._decoding(results, took_s))
+
+    def loglikelihood(
+        self, requests: Sequence[LoglikelihoodRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each continuation given its context.
+
+        Raises
+        ------
+        InputError
+            If a continuation alone is longer than the window.
+        """
+        pairs = self._encoder.pairs(requests)
+        yield from self._score(
+            [[pair_span(*pair, self._window)] if pair[1] else [] for pair in pairs]
+        )
+
+    def loglikelihood_rolling(
+        self, requests: Sequence[RollingRequest]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        """Log-probability of each whole text, in disjoint windows with as much context as fits."""
+        first = self._encoder.first_token
+        texts = self._encoder.rolling(requests)
+        yield from self._score([rolling_spans(tokens, first, self._window) for tokens in texts])
+
+    def close(self) -> None:
+        """Let go of the base, which is the resident's."""
+
+    def _ending(self, params: SamplingParams) -> Ending:
+        strings = (*params.stop, *self._encoder.stop)
+        tokens = self._resident.end_tokens | self._encoder.end_tokens(strings)
+        return Ending(tokens=frozenset(tokens), strings=strings)
+
+    def _score(self, work: Sequence[Sequence[Span]]) -> Iterator[Finished[Loglikelihood]]:
+        """Score requests, each of which is none, one or several spans."""
+        for places in _pieces(range(len(work))):
+            start = time.perf_counter()
+            spans = [span for place in places for span in work[place]]
+            scored = iter(self._scored(spans))
+            results = [(place, total([next(scored) for _ in work[place]])) for place in places]
+            took = Efficiency(
+                prefill_tokens=sum(len(span.inputs) for span in spans),
+                prefill_s=time.perf_counter() - start,
+                peak_memory_bytes=peak_memory_bytes(),
+                size_on_disk_bytes=self._resident.size_on_disk_bytes,
+            )
+            yield Finished(results, took)
+
+    def _scored(self, spans: Sequence[Span]) -> list[Loglikelihood]:
+        if not spans:
+            return []
+        prompts = [scored_prompt(span.inputs, span.targets) for span in spans]
+        outputs = self._resident.run(self._spec, prompts, [SCORING] * len(spans))
+        return [
+            read_logprobs(output.prompt_logprobs, span.targets, n_truncated=span.n_truncated)
+            for span, output in zip(spans, outputs, strict=True)
+        ]
+
+    def _decoding(self, results: Sequence[tuple[int, Completion]], took_s: float) -> Efficiency:
+        """Count all time as decoding: vLLM reads prompts while it decodes others."""
+        return Efficiency(
+            prefill_tokens=sum(completion.prompt_tokens for _, completion in results),
+            decode_tokens=sum(completion.completion_tokens for _, completion in results),
+            decode_s=took_s,
+            peak_memory_bytes=peak_memory_bytes(),
+            size_on_disk_bytes=self._resident.size_on_disk_bytes,
+        )
+
+
+def _pieces(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    for start in range(0, len(items), _PIECE):
+        yield items[start : start + _PIECE]
