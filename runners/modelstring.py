@@ -6,6 +6,7 @@
                                      &combine=ties&density=0.5&rank=8&seed=0]
     [NAME=]zoo:NAME[?…]
     [NAME=]gguf:FILE[?n_ctx=2048&n_threads=4&n_gpu_layers=0&template=alpaca]
+    [NAME=]vllm:FOLDER_OR_HUB_ID[@REVISION][?dtype=bf16&tensor_parallel=2&max_len=4096]
     [NAME=]openai:MODEL@URL[?key_env=VARIABLE&rpm=3000&tpm=…&concurrency=64&…]
     [NAME=]fake:NAME
     …+lora:FOLDER_OR_HUB_ID[*WEIGHT]  or  …+lora:zoo:NAME[*WEIGHT], as often as wanted
