@@ -4,7 +4,8 @@
     python benchmarks/engine.py --pairs 5 --threads 1 --only rolling --json out/engine.json
 
 Both sides load the same model, 32 M random weights of LLaMA's architecture in float32, and answer
-the same requests in one process, in turns. Without lm-evaluation-harness nothing can be compared:
+the same requests in turns, each in a process of its own. Without lm-evaluation-harness nothing can
+be compared:
 
     pip install lm_eval==0.4.13
 """
@@ -23,7 +24,9 @@ from pathlib import Path
 
 import torch
 from engine_generation import generation_contests
+from engine_harness import started
 from engine_measure import Contest, Setup, compare, report
+from engine_place import Place
 from engine_scoring import scoring_contests
 from engine_variants import variant_contests
 from engine_workloads import make_model
@@ -31,8 +34,8 @@ from engine_workloads import make_model
 from evalcore.protocols import Runner
 from runners import open_runners, parse_model
 
-# What makes contests, told a runner, the folder of its model, and the device.
-MAKERS: tuple[Callable[[Runner, Path, str], list[Callable[[], Contest]]], ...] = (
+# What makes contests by their names, told a runner of ours and where the other side is.
+MAKERS: tuple[Callable[[Runner, Place], dict[str, Callable[[], Contest]]], ...] = (
     scoring_contests,
     variant_contests,
     generation_contests,
@@ -54,13 +57,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder))
         spec = parse_model(f"hf:{folder}?device={setup.device}")
-        with closing(open_runners([spec])) as runners:
-            runner = next(runners)
-            makers = [
-                make for make_all in MAKERS for make in make_all(runner, Path(folder), setup.device)
+        with (
+            started(Path(folder), setup) as harness,
+            closing(open_runners([spec])) as runners,
+        ):
+            runner, place = next(runners), Place(Path(folder), setup, harness)
+            outcomes = [
+                compare(make(), setup)
+                for makers in MAKERS
+                for name, make in makers(runner, place).items()
+                if arguments.only in name
             ]
-            contests = (make() for make in makers)
-            outcomes = [compare(c, setup) for c in contests if arguments.only in c.name]
     figures = report(outcomes, setup)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1), "utf-8")

@@ -1,7 +1,7 @@
 """Two ways of doing the same work, measured in turns, and how far the faster one is from the limit.
 
-A machine's speed changes with what else runs on it and how warm it is. So both sides run in one
-process, one after the other, several times; the ratio is taken within each pair and the median of
+A machine's speed changes with what else runs on it and how warm it is. So both sides run in turns,
+several times; the ratio is taken within each pair and the median of
 the pairs is reported, with the machine's rate for matrix products measured between them.
 """
 
@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["Contest", "Outcome", "Setup", "compare", "matmul_peak", "report"]
+__all__ = ["Contest", "Outcome", "Setup", "compare", "matmul_peak", "report", "timed"]
 
-Run = Callable[[], Any]
+Side = Callable[[], tuple[float, Any]]
+"""Does the work once; returns the seconds that it took, and its results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,10 @@ class Contest:
     """Work that two sides do."""
 
     name: str
-    ours: Run
-    theirs: Mapping[str, Run]
+    ours: Side
+    theirs: Mapping[str, Side]
     """By setting, such as a batch size; the fastest in a trial is what ours is compared with."""
-    trials: Mapping[str, Run]
+    trials: Mapping[str, Side]
     """Each setting on a small part of the work; empty if there is one setting only."""
     differences: Callable[[Any, Any], str]
     """Told both results, returns what is wrong with them, or nothing."""
@@ -86,7 +87,7 @@ class Outcome:
 
 def compare(contest: Contest, setup: Setup) -> Outcome:
     """Measure both sides in turns."""
-    times = {name: _timed(run, setup)[0] for name, run in contest.trials.items()}
+    times = {name: run()[0] for name, run in contest.trials.items()}
     setting = min(times, key=times.__getitem__) if times else next(iter(contest.theirs))
     print(f"{contest.name}: against {setting}; trials {_rounded(times)}", file=sys.stderr)
     ours_s: list[float] = []
@@ -98,7 +99,7 @@ def compare(contest: Contest, setup: Setup) -> Outcome:
         results = {}
         for at in (0, 1) if pair % 2 == 0 else (1, 0):
             run, seconds = sides[at]
-            taken, results[at] = _timed(run, setup)
+            taken, results[at] = run()
             seconds.append(taken)
         peaks.append(matmul_peak(setup))
         differences.append(contest.differences(results[0], results[1]))
@@ -120,7 +121,7 @@ def matmul_peak(setup: Setup) -> float:
     """Return the floating-point operations per second of the best of some float32 products."""
     n = 1024 if setup.device == "cpu" else 8192
     a, b = torch.randn(n, n, device=setup.device), torch.randn(n, n, device=setup.device)
-    return max(2 * n**3 / _timed(lambda: a @ b, setup)[0] for _ in range(10))
+    return max(2 * n**3 / timed(lambda: a @ b, setup)[0] for _ in range(10))
 
 
 def report(outcomes: list[Outcome], setup: Setup) -> dict[str, Any]:
@@ -139,7 +140,8 @@ def report(outcomes: list[Outcome], setup: Setup) -> dict[str, Any]:
     return {"setup": asdict(setup), "outcomes": rows}
 
 
-def _timed(run: Run, setup: Setup) -> tuple[float, Any]:
+def timed(run: Callable[[], Any], setup: Setup) -> tuple[float, Any]:
+    """Return the seconds that something took, and its result."""
     gc.collect()
     clock = time.process_time if setup.clock == "cpu" else time.perf_counter
     start = clock()

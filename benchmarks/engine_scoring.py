@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine_measure import Contest
+from engine_measure import Contest, timed
+from engine_place import Place
 from engine_workloads import SCORING, ScoringWorkload
 
 from evalcore.protocols import Loglikelihood, LoglikelihoodRequest, RollingRequest, Runner
@@ -17,53 +19,35 @@ from runners.engine.tree import grow_tree
 from runners.hf.encoding import Encoder
 from runners.hf.scoring import Span, pair_span, rolling_spans
 
-__all__ = ["count_flops", "harness_model", "scoring_contests"]
+__all__ = ["count_flops", "scoring_contests", "scoring_profiles"]
 
 Requests = Sequence[LoglikelihoodRequest] | Sequence[RollingRequest]
-_BATCH_SIZES = ("1", "8", "32")
+# What "auto" finds is 64, the most it tries, wherever main memory holds that. Its search, of whole
+# windows, is not counted: it takes longer than the work.
+_BATCH_SIZES = {"batch 1": 1, "batch 8": 8, "batch 32": 32, "batch auto": 64}
 
 
-def scoring_contests(runner: Runner, folder: Path, device: str) -> list[Callable[[], Contest]]:
-    """Return, for each workload, what makes its contest.
-
-    Parameters
-    ----------
-    runner
-        Of the model in `folder`.
-    folder
-        The harness loads the same files.
-    device
-        Of both.
-    """
-    harness = harness_model(folder, device)
-    # On a CPU, its automatic choice is the largest that main memory holds, of those up to 32 the
-    # last, after a trial on whole windows that takes longer than the work.
-    sizes = _BATCH_SIZES if device == "cpu" else (*_BATCH_SIZES, "auto")
-    return [
-        lambda workload=workload: _contest(workload, runner, harness, folder=folder, sizes=sizes)
-        for workload in SCORING
-    ]
+def scoring_contests(runner: Runner, place: Place) -> dict[str, Callable[[], Contest]]:
+    """Return, by the name of each workload, what makes its contest."""
+    return {workload.name: partial(_contest, workload, runner, place) for workload in SCORING}
 
 
-def harness_model(folder: Path, device: str) -> Any:
-    """Load a model as lm-evaluation-harness does."""
-    from lm_eval.models.huggingface import HFLM
-
-    return HFLM(pretrained=str(folder), dtype="float32", device=device)
+def scoring_profiles(runner: Runner) -> dict[str, Callable[[], object]]:
+    """Return our side of each workload, by its name."""
+    return {workload.name: partial(_ours, runner, workload.make()) for workload in SCORING}
 
 
-def _contest(
-    workload: ScoringWorkload, runner: Runner, harness: Any, *, folder: Path, sizes: Sequence[str]
-) -> Contest:
+def _contest(workload: ScoringWorkload, runner: Runner, place: Place) -> Contest:
     requests = workload.make()
     some = requests[: max(8, len(requests) // 6)]
+    score = place.harness.score
     return Contest(
         name=workload.name,
-        ours=lambda: _ours(runner, requests),
-        theirs={f"batch {size}": _theirs(harness, requests, size) for size in sizes},
-        trials={f"batch {size}": _theirs(harness, some, size) for size in sizes},
+        ours=lambda: timed(partial(_ours, runner, requests), place.setup),
+        theirs={name: partial(score, requests, size) for name, size in _BATCH_SIZES.items()},
+        trials={name: partial(score, some, size) for name, size in _BATCH_SIZES.items()},
         differences=lambda ours, theirs: _differences(requests, ours, theirs),
-        flops=count_flops(requests, folder),
+        flops=count_flops(requests, place.folder),
         least_ratio=workload.least_ratio,
         least_fraction=0.7,
     )
@@ -74,30 +58,6 @@ def _ours(runner: Runner, requests: Requests) -> list[Loglikelihood]:
     score: Any = runner.loglikelihood_rolling if is_rolling else runner.loglikelihood
     results = [pair for finished in score(requests) for pair in finished.results]
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]
-
-
-def _theirs(harness: Any, requests: Requests, size: str) -> Callable[[], list[Any]]:
-    from lm_eval.api.instance import Instance
-
-    is_rolling = isinstance(requests[0], RollingRequest)
-    kind = "loglikelihood_rolling" if is_rolling else "loglikelihood"
-    instances = [
-        Instance(request_type=kind, doc={}, arguments=_arguments(request), idx=0)
-        for request in requests
-    ]
-
-    def run() -> list[Any]:
-        harness.batch_size_per_gpu = size if size == "auto" else int(size)
-        results: list[Any] = getattr(harness, kind)(instances, disable_tqdm=True)
-        return results
-
-    return run
-
-
-def _arguments(request: LoglikelihoodRequest | RollingRequest) -> tuple[str, ...]:
-    if isinstance(request, RollingRequest):
-        return (request.text,)
-    return (str(request.context), request.continuation)
 
 
 def _differences(requests: Requests, ours: Sequence[Loglikelihood], theirs: Sequence[Any]) -> str:
@@ -119,7 +79,8 @@ def _answers(requests: Requests, logprobs: Sequence[float]) -> list[int]:
     """Return the likeliest choice of each context."""
     choices: dict[Any, list[float]] = {}
     for request, logprob in zip(requests, logprobs, strict=True):
-        choices.setdefault(_arguments(request)[0], []).append(logprob)
+        context = request.text if isinstance(request, RollingRequest) else request.context
+        choices.setdefault(context, []).append(logprob)
     return [values.index(max(values)) for values in choices.values()]
 
 

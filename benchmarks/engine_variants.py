@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import torch
-from engine_measure import Contest
+from engine_measure import Contest, timed
+from engine_place import Place
 from engine_scoring import count_flops
 from engine_workloads import SCORING
 
@@ -17,6 +19,7 @@ from runners import open_runners, parse_model
 
 __all__ = ["make_adapters", "variant_contests"]
 
+_NAME = "base and 4 adapters in one go"
 _ATTENTION = ("q_proj", "v_proj")
 _ALL = (*_ATTENTION, "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _TARGETS = (_ATTENTION, _ALL, _ATTENTION, _ALL)
@@ -24,25 +27,25 @@ _MOST_COMPUTE = 1.05
 """Of five variants in one go, as a share of five runs of their own."""
 
 
-def variant_contests(_runner: Runner, folder: Path, device: str) -> list[Callable[[], Contest]]:
+def variant_contests(_runner: Runner, place: Place) -> dict[str, Callable[[], Contest]]:
     """Return what makes the contest of a base and four adapters, read anew by both sides."""
-    return [lambda: _contest(folder, device)]
+    return {_NAME: partial(_contest, place)}
 
 
-def _contest(folder: Path, device: str) -> Contest:
-    adapters = make_adapters(folder)
-    base = f"hf:{folder}?device={device}"
+def _contest(place: Place) -> Contest:
+    adapters = make_adapters(place.folder)
+    base = f"hf:{place.folder}?device={place.setup.device}"
     specs = [parse_model(text) for text in (base, *(f"{base}+lora:{path}" for path in adapters))]
     requests = [
         request for request in SCORING[0].make() if isinstance(request, LoglikelihoodRequest)
     ]
     return Contest(
-        name="base and 4 adapters in one go",
-        ours=lambda: _run(specs, requests),
-        theirs={"5 runs": lambda: [scores for spec in specs for scores in _run([spec], requests)]},
+        name=_NAME,
+        ours=lambda: timed(lambda: _run(specs, requests), place.setup),
+        theirs={"5 runs": lambda: timed(lambda: _run_alone(specs, requests), place.setup)},
         trials={},
         differences=_differences,
-        flops=len(specs) * count_flops(requests, folder),
+        flops=len(specs) * count_flops(requests, place.folder),
         least_ratio=1 / _MOST_COMPUTE,
         least_fraction=None,
     )
@@ -53,6 +56,12 @@ def _run(
 ) -> list[list[Loglikelihood]]:
     with closing(open_runners(specs)) as runners:
         return [_scores(runner, requests) for runner in runners]
+
+
+def _run_alone(
+    specs: Sequence[ModelSpec], requests: Sequence[LoglikelihoodRequest]
+) -> list[list[Loglikelihood]]:
+    return [scores for spec in specs for scores in _run([spec], requests)]
 
 
 def _scores(runner: Runner, requests: Sequence[LoglikelihoodRequest]) -> list[Loglikelihood]:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from evalcore.protocols import LoglikelihoodRequest, RollingRequest
 
-__all__ = ["GENERATION", "SCORING", "ScoringWorkload", "make_model", "questions"]
+__all__ = ["GENERATION", "N_VOCABULARY", "SCORING", "ScoringWorkload", "make_model", "questions"]
 
 _SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er")]
 _N_WORDS = 6000
+N_VOCABULARY = 8192
+"""Of the model; no other of its sizes is the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ def make_model(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=8192,
+        vocab_size=N_VOCABULARY,
         special_tokens=["<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -145,7 +147,7 @@ def make_model(folder: Path) -> None:
     ).save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=8192,
+        vocab_size=N_VOCABULARY,
         hidden_size=512,
         intermediate_size=1408,
         num_hidden_layers=8,

@@ -68,9 +68,9 @@ def evaluate(
     from evalcore.evaluate import evaluate as evaluate_tasks
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
-    from evalcore.tasks import load_task
+    from evalcore.tasks import load_tasks
 
-    loaded = [load_task(name, limit=limit) for name in task]
+    loaded = load_tasks(task, limit=limit)
     specs = resolved_models(model)
     opener = executor_opener(
         executor, batch_size, workspace=workspace, memory=memory, engine=engine
@@ -178,10 +178,10 @@ def run(
     from evalcore.prompting import answer_prompts
     from evalcore.runfile import read_run_file
     from evalcore.store import open_store
-    from evalcore.tasks import load_task
+    from evalcore.tasks import load_tasks
 
     run_file = read_run_file(file)
-    loaded = [load_task(name, limit=run_file.limit) for name in run_file.tasks]
+    loaded = load_tasks(run_file.tasks, limit=run_file.limit)
     examples = _prompt_examples([Path(path) for path in run_file.prompts], run_file.limit)
     specs = resolved_models(run_file.model_strings())
     opener = executor_opener(
@@ -213,9 +213,9 @@ def tasks(
     as_json: JsonOption = False,
 ) -> None:
     """List the bundled tasks, or check task files of one's own."""
-    from evalcore.tasks import bundled_tasks, load_task
+    from evalcore.tasks import bundled_tasks, load_tasks
 
-    loaded = [load_task(name) for name in task or bundled_tasks()]
+    loaded = load_tasks(task or bundled_tasks())
     rows = [
         {
             "name": item.name,
@@ -246,14 +246,14 @@ def demo(
     from evalcore.evaluate import evaluate as evaluate_tasks
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
-    from evalcore.tasks import bundled_tasks, load_task
+    from evalcore.tasks import bundled_tasks, load_tasks
     from leaderboards.standings import standings
     from leaderboards.table import render
     from leaderboards.tracking import sync
     from leaderboards.words import summary
     from reports.page import write_report
 
-    loaded = [load_task(name, limit=limit) for name in bundled_tasks()]
+    loaded = load_tasks(bundled_tasks(), limit=limit)
     specs = resolved_models(DEMO_MODELS)
     with open_store(workspace, None) as opened:
         with progress_bars() as begin, executor_opener(workspace=workspace)() as running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import lm_eval.models  # type: ignore[import-untyped]  # noqa: F401
 import torch
@@ -14,7 +14,8 @@ from lm_eval.api.model import LM  # type: ignore[import-untyped]
 from lm_eval.api.registry import register_model  # type: ignore[import-untyped]
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from evalcore.errors import InputError
+from evalcore.errors import InputError, ModelError
+from evalcore.hashing import content_hash
 from evalcore.protocols import (
     Completion,
     Finished,
@@ -23,7 +24,9 @@ from evalcore.protocols import (
     LoglikelihoodRequest,
     RollingRequest,
 )
+from evalcore.records import Message, Role
 from evalcore.tasks.harness import sampling_params
+from runners.hf.encoding import Encoder
 from runners.loading import open_runners
 from runners.modelstring import parse_model
 from runners.options import RunnerOptions
@@ -46,9 +49,6 @@ _ResultT = TypeVar("_ResultT", Completion, Loglikelihood)
 @register_model("parity")
 class ParityLM(LM):  # type: ignore[misc]
     """A variant, run by Parity.
-
-    Chat templates are not applied: the harness's ``--apply_chat_template`` is refused by its base
-    class.
 
     Parameters
     ----------
@@ -117,6 +117,52 @@ class ParityLM(LM):  # type: ignore[misc]
         answers = [result.text for result in found]
         self._remember("generate_until", requests, answers)
         return answers
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """Write turns as the variant's chat template does; without system turns if it refuses them.
+
+        Without a generation prompt, the last turn is left open.
+        """
+        turns = [Message(role=cast(Role, t["role"]), content=t["content"]) for t in chat_history]
+        goes_on = not add_generation_prompt
+        try:
+            return self._encoder.render(turns, goes_on=goes_on)
+        except ModelError:
+            without = [turn for turn in turns if turn.role != "system"]
+            if without == turns:
+                raise
+            return self._encoder.render(without, goes_on=goes_on)
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """Return the variant's chat template; a name for another one is refused.
+
+        Raises
+        ------
+        InputError
+            For a name: ``pretrained=hf:DIR?template=NAME`` chooses among Parity's templates.
+        """
+        if isinstance(chat_template, str) and chat_template:
+            raise InputError(
+                "--apply_chat_template takes no name for --model parity; choose a template by "
+                f"pretrained=hf:DIR?template=NAME; got {chat_template!r}"
+            )
+        return self._encoder.style[0] if chat_template else None
+
+    @property
+    def tokenizer_name(self) -> str:
+        """What tells the harness's caches of requests apart."""
+        return content_hash([self._runner.spec.fingerprint, self._encoder.style])
+
+    @property
+    def _encoder(self) -> Encoder:
+        encoder = getattr(self._runner, "encoder", None)
+        if not isinstance(encoder, Encoder):
+            raise InputError(
+                f"chat templates need a model of hf: or zoo:; got {self._runner.spec.name!r}"
+            )
+        return encoder
 
     def close(self) -> None:
         """Give back the memory."""

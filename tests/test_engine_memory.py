@@ -1,3 +1,7 @@
+import ctypes
+import subprocess
+import sys
+
 import pytest
 import torch
 import transformers
@@ -118,6 +122,30 @@ def test_halving_ends_at_one_row():
     limits = governor(max_rows=5)
     assert [limits.segment_rows, limits.halve(), limits.segment_rows] == [5, True, 2]
     assert [limits.halve(), limits.segment_rows, limits.halve()] == [True, 1, False]
+
+
+# How many pages are new each time that 32 MiB are used and freed again.
+PAGES = """
+import resource, torch
+from runners.engine.memory import give_back_freed_memory, keep_freed_memory
+
+def n_new():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+kept = [n_new() for _ in range(4)]
+give_back_freed_memory()
+print(kept[-1], n_new())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_freed_memory_is_kept_until_it_is_given_back():
+    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    n_kept, n_given_back = map(int, done.stdout.split())
+    assert n_kept < n_given_back / 8
 
 
 def test_free_memory_is_less_than_the_machine_has():

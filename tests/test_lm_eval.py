@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import random
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import yaml
 
 from evalcore.errors import InputError, TaskError
 from evalcore.protocols import Completion, GenerateRequest, Loglikelihood, ScoredExample
-from evalcore.tasks import load_task
+from evalcore.tasks import load_task, load_tasks
 from evalcore.tasks.harness import sampling_params
 
 pytestmark = [
@@ -306,6 +307,15 @@ def test_setting_that_would_change_answers_is_refused():
         sampling_params({"num_beams": 4})
 
 
+def test_group_is_all_its_tasks(load, harness_files):
+    path = harness_files / "group.yaml"
+    path.write_text("group: both\ntask:\n  - local_choice\n  - local_last_word\n")
+    tasks = load_tasks([f"lm_eval:{path}"], limit=2)
+    assert [task.hash for task in tasks] == [load(n, limit=2).hash for n in ("choice", "last_word")]
+    with pytest.raises(TaskError, match="is a group; name one of its tasks: lm_eval:local_choice"):
+        load_task(f"lm_eval:{path}")
+
+
 def test_missing_file_is_named():
     with pytest.raises(TaskError, match=r"nowhere\.yaml: no such file"):
         load_task("lm_eval:nowhere.yaml")
@@ -346,6 +356,48 @@ def test_unknown_dtype_is_refused():
 
     with pytest.raises(InputError, match="dtype must be one of"):
         model_string("dir", dtype="int3", peft=None, device=None)
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for turn in messages %}[{{ turn.role }}] {{ turn.content }}"
+    "{% if not loop.last or add_generation_prompt %}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.mark.parametrize("name", ["choice", "answers"])
+def test_chat_template_is_applied_as_the_harness_does(harness_files, llama, tmp_path, name):
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    import runners.lm_eval_model  # noqa: F401
+
+    folder = shutil.copytree(llama.folder, tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    samples = [
+        simple_evaluate(
+            model=model,
+            model_args={"pretrained": str(folder), "dtype": "float32"},
+            tasks=[str(harness_files / f"{name}.yaml")],
+            task_manager=TaskManager(include_defaults=False),
+            device="cpu",
+            batch_size=1,
+            limit=3,
+            bootstrap_iters=0,
+            apply_chat_template=True,
+            system_instruction="Be brief.",
+        )["samples"][f"local_{name}"]
+        for model in ("hf", "parity")
+    ]
+    assert [s["arguments"] for s in samples[0]] == [s["arguments"] for s in samples[1]]
+    for theirs, ours in zip(*(flat(some) for some in samples), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4) if name == "choice" else ours == theirs
+
+
+def flat(samples):
+    """Return each answer of each sample: log-probabilities, or texts."""
+    answers = [answer for sample in samples for (answer,) in sample["resps"]]
+    return [float(a[0]) if isinstance(a, tuple) else a for a in answers]
 
 
 @pytest.mark.slow

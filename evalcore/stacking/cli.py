@@ -79,14 +79,14 @@ def stack(
     from evalcore.stacking.study import run_study
     from evalcore.stacking.words import summary
     from evalcore.store import open_store
-    from evalcore.tasks import load_task
+    from evalcore.tasks import load_tasks
     from reports.stacks import stack_page
     from reports.writing import write_text
     from runners.hf.updates import stack_geometry
 
     if not task:
         raise InputError("--task must be given at least once, such as -t tiny-arithmetic")
-    loaded = [load_task(name, limit=limit) for name in task]
+    loaded = load_tasks(task, limit=limit)
     study = replace(
         _study(model, adapter or [], orders=orders),
         factors=_factors(weights),

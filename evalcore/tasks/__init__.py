@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from evalcore.tasks.loading import bundled_tasks, load_task
+from evalcore.tasks.loading import bundled_tasks, load_task, load_tasks
 
-__all__ = ["bundled_tasks", "load_task"]
+__all__ = ["bundled_tasks", "load_task", "load_tasks"]

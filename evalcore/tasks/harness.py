@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from evalcore.protocols import (
 from evalcore.records import Estimate, Example, Message, SamplingParams
 from evalcore.tasks.harness_metrics import Aggregation, aggregation
 
-__all__ = ["PREFIX", "HarnessTask", "load_harness_task", "sampling_params"]
+__all__ = ["PREFIX", "HarnessTask", "load_harness_tasks", "sampling_params"]
 
 PREFIX = "lm_eval:"
 
@@ -54,8 +55,8 @@ _KINDS = {
 }
 
 
-def load_harness_task(name_or_path: str, *, limit: int | None = None) -> HarnessTask:
-    """Load a task of the harness and build its requests.
+def load_harness_tasks(name_or_path: str, *, limit: int | None = None) -> list[HarnessTask]:
+    """Load a task of the harness, or all tasks of a group or tag, and build their requests.
 
     Worked examples are drawn with the harness's default seed, which is part of the task's hash, as
     are the prompts themselves.
@@ -64,27 +65,31 @@ def load_harness_task(name_or_path: str, *, limit: int | None = None) -> Harness
     ----------
     name_or_path
         A name that the harness knows, or the path of a YAML file in its format; in it, paths of
-        data files are relative to the current folder.
+        data files are relative to the current folder. A group's file may name tasks that are
+        defined in the same folder.
     limit
-        Keep only the first so many examples.
+        Keep only the first so many examples, of each task.
 
     Raises
     ------
     TaskError
-        If the harness isn't installed, doesn't know the task or can't get its data; for a group,
-        for images or sound, and for tasks that run what a model writes.
+        If the harness isn't installed, doesn't know the task or can't get its data; for images or
+        sound, and for tasks that run what a model writes.
     """
-    manager = _imported("lm_eval.tasks")
+    module = _imported("lm_eval.tasks")
     with _seeded():
-        task = _load(manager, name_or_path)
-        _refuse_unknown(task)
-        if task.get_config("num_fewshot") is None:
-            task.set_config(key="num_fewshot", value=0)
-        task.set_fewshot_seed(seed=FEWSHOT_SEED)
-        try:
-            task.build_all_requests(limit=limit)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TaskError(f"{PREFIX}{name_or_path}: {_one_line(error)}") from error
+        return [_built(task, limit) for task in _load(module, name_or_path)]
+
+
+def _built(task: Any, limit: int | None) -> HarnessTask:
+    _refuse_unknown(task)
+    if task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=0)
+    task.set_fewshot_seed(seed=FEWSHOT_SEED)
+    try:
+        task.build_all_requests(limit=limit)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TaskError(f"{PREFIX}{task.task_name}: {_one_line(error)}") from error
     return HarnessTask(harness=task, documents=_documents(task))
 
 
@@ -268,26 +273,35 @@ def _imported(module: str) -> Any:
         ) from None
 
 
-def _load(module: Any, name_or_path: str) -> Any:
+def _load(module: Any, name_or_path: str) -> list[Any]:
     is_file = Path(name_or_path).suffix in (".yaml", ".yml")
     if is_file and not Path(name_or_path).is_file():
         raise TaskError(f"{name_or_path}: no such file")
-    manager = module.TaskManager(include_defaults=not is_file)
+    group = _group_in(Path(name_or_path)) if is_file else None
+    manager = module.TaskManager(
+        include_path=str(Path(name_or_path).parent) if group else None,
+        include_defaults=not is_file,
+    )
     if not is_file and name_or_path not in manager.all_tasks:
         raise TaskError(
             f"lm_eval: the harness has no task {name_or_path!r}; "
-            f"{len(manager.all_subtasks)} names are listed by: lm_eval ls subtasks"
+            f"{len(manager.all_subtasks)} names are listed by: lm_eval ls subtasks, groups by: "
+            "lm_eval ls groups"
         )
     try:
-        tasks = manager.load([name_or_path])["tasks"]
+        tasks = manager.load([group or name_or_path])["tasks"]
     except Exception as error:
         # Definitions run code of their own, and data come from anywhere.
         raise TaskError(f"{PREFIX}{name_or_path}: {_one_line(error)}") from error
-    if len(tasks) != 1:
-        raise TaskError(
-            f"{PREFIX}{name_or_path} is a group; name one of its tasks: {', '.join(sorted(tasks))}"
-        )
-    return next(iter(tasks.values()))
+    return list(tasks.values())
+
+
+def _group_in(path: Path) -> str | None:
+    """Return the name of the group that a file defines, or None; a task's may have tags of code."""
+    text = path.read_text("utf-8")
+    name = re.search(r"^group:[ \t]*(\S+)", text, re.MULTILINE)
+    has_members = re.search(r"^task:[ \t]*(\[|#|$)", text, re.MULTILINE)
+    return name[1] if name and has_members else None
 
 
 def _refuse_unknown(task: Any) -> None:

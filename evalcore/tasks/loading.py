@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from evalcore.metrics import TextMetric, text_metric
 from evalcore.records import Example
 from evalcore.tasks.definition import TaskDefinition, read_definition
 from evalcore.tasks.examples import LineTemplates, read_examples
-from evalcore.tasks.harness import PREFIX, HarnessTask, load_harness_task
+from evalcore.tasks.harness import PREFIX, HarnessTask, load_harness_tasks
 from evalcore.tasks.kinds import (
     CHOICE_METRICS,
     PERPLEXITY_METRICS,
@@ -21,7 +21,9 @@ from evalcore.tasks.kinds import (
 )
 from evalcore.tasks.prompts import PromptBuilder
 
-__all__ = ["bundled_tasks", "load_task"]
+__all__ = ["bundled_tasks", "load_task", "load_tasks"]
+
+AnyTask = ChoiceTask | GenerationTask | PerplexityTask | HarnessTask
 
 _BUNDLED = Path(__file__).parent / "bundled"
 
@@ -31,9 +33,23 @@ def bundled_tasks() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_BUNDLED.glob("*.yaml"))}
 
 
-def load_task(
-    name_or_path: str, *, limit: int | None = None
-) -> ChoiceTask | GenerationTask | PerplexityTask | HarnessTask:
+def load_tasks(names_or_paths: Iterable[str], *, limit: int | None = None) -> list[AnyTask]:
+    """Load tasks; of a group of lm-evaluation-harness each of its tasks.
+
+    Parameters
+    ----------
+    names_or_paths, limit
+        As for :func:`load_task`.
+
+    Raises
+    ------
+    TaskError
+        For an unknown name and for every mistake in the files.
+    """
+    return [task for name in names_or_paths for task in _load_all(name, limit)]
+
+
+def load_task(name_or_path: str, *, limit: int | None = None) -> AnyTask:
     """Load a task.
 
     Parameters
@@ -47,10 +63,22 @@ def load_task(
     Raises
     ------
     TaskError
-        For an unknown name and for every mistake in the files.
+        For an unknown name, for a group, and for every mistake in the files.
     """
+    tasks = _load_all(name_or_path, limit)
+    if len(tasks) != 1:
+        names = ", ".join(task.name for task in tasks)
+        raise TaskError(f"{name_or_path} is a group; name one of its tasks: {names}")
+    return tasks[0]
+
+
+def _load_all(name_or_path: str, limit: int | None) -> Sequence[AnyTask]:
     if name_or_path.startswith(PREFIX):
-        return load_harness_task(name_or_path.removeprefix(PREFIX), limit=limit)
+        return load_harness_tasks(name_or_path.removeprefix(PREFIX), limit=limit)
+    return [_load_own(name_or_path, limit)]
+
+
+def _load_own(name_or_path: str, limit: int | None) -> AnyTask:
     path = _find(name_or_path)
     definition = read_definition(path)
     templates = LineTemplates.compile(definition.template, definition.target, where=str(path))

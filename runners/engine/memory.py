@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["Governor", "free_bytes", "free_memory_bytes", "is_out_of_memory"]
+__all__ = [
+    "Governor",
+    "free_bytes",
+    "free_memory_bytes",
+    "give_back_freed_memory",
+    "is_out_of_memory",
+    "keep_freed_memory",
+]
+
+# Of glibc's mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**30
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +104,24 @@ def free_memory_bytes() -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 1 GiB of what is freed, from now on.
+
+    Each layer allocates and frees tens of megabytes. Left to itself, glibc gives them back to the
+    system, which fills them with zeros again page by page: 6 to 12 % of the time of scoring on a
+    CPU. Does nothing where the C library is another one.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """Give back to the system what :func:`keep_freed_memory` has let the C library keep."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

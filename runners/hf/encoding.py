@@ -19,8 +19,9 @@ class Encoder:
     """A tokenizer with a chat template.
 
     Plain text, and what the templates of :mod:`runners.chat_templates` write, gets the marks in
-    front that the tokenizer puts there by default (such as LLaMA's ``<s>``), and never a mark at
-    the end. What a model's own template writes is taken as it stands: it brings its marks along.
+    front that the tokenizer puts there by default (such as LLaMA's ``<s>``) unless it begins with
+    them, and never a mark at the end. What a model's own template writes is taken as it stands: it
+    brings its marks along.
 
     Parameters
     ----------
@@ -39,6 +40,7 @@ class Encoder:
         self._image_mark = image_mark
         self._spec = spec
         self._marks = _leading_marks(tokenizer)
+        self._marks_text: str = tokenizer.decode(self._marks) if self._marks else ""
         named = CHAT_TEMPLATES.get(spec.chat_template or "")
         self._template = named.jinja if named else _own_template(tokenizer, spec)
         self._template_brings_marks = named is None
@@ -146,14 +148,20 @@ class Encoder:
         texts = [
             self._shown(prompt, n_images)
             if isinstance(prompt, str)
-            else self._render(prompt, n_images)
+            else self.render(prompt, n_images=n_images)
             for prompt in prompts
         ]
         marks = [
-            self._marks if isinstance(prompt, str) or not self._template_brings_marks else []
-            for prompt in prompts
+            self._marks_before(text)
+            if isinstance(prompt, str) or not self._template_brings_marks
+            else []
+            for prompt, text in zip(prompts, texts, strict=True)
         ]
         return texts, marks
+
+    def _marks_before(self, text: str) -> list[int]:
+        has_marks = self._marks_text and text.startswith(self._marks_text)
+        return [] if has_marks else self._marks
 
     def _shown(self, text: str, n_images: int) -> str:
         return f"{(self._image_mark or '') * n_images}\n{text}" if n_images else text
@@ -165,7 +173,25 @@ class Encoder:
         text = {"type": "text", "text": message.content}
         return {"role": message.role, "content": [*pictures, text]}
 
-    def _render(self, messages: Sequence[Message], n_images: int = 0) -> str:
+    def render(
+        self, messages: Sequence[Message], *, n_images: int = 0, goes_on: bool = False
+    ) -> str:
+        """Write turns as the chat template does.
+
+        Parameters
+        ----------
+        messages
+            At least one.
+        n_images
+            Pictures, which stand in the first turn of a user.
+        goes_on
+            Whether the last turn is left open, to be continued, instead of a new one begun.
+
+        Raises
+        ------
+        ModelError
+            If there is no template, or it refuses the turns.
+        """
         if self._template is None:
             raise ModelError(
                 f"model {self._spec.name!r} ships no chat template; choose one with ?template=: "
@@ -178,7 +204,11 @@ class Encoder:
         ]
         try:
             text: str = self._tokenizer.apply_chat_template(
-                turns, chat_template=self._template, tokenize=False, add_generation_prompt=True
+                turns,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=not goes_on,
+                continue_final_message=goes_on,
             )
         except Exception as error:
             # A template raises what it likes; transformers hands it on.

@@ -8,6 +8,7 @@ import weakref
 import torch
 
 from evalcore.records import ModelSpec
+from runners.engine.memory import give_back_freed_memory, keep_freed_memory
 from runners.engine.scoring import TreeScorer
 from runners.engine.support import tree_scorer
 from runners.hf.loading import load_base
@@ -30,6 +31,8 @@ class HfResident:
 
     def __init__(self, spec: ModelSpec, options: RunnerOptions) -> None:
         self._base = load_base(spec)
+        # Not before: what loading frees is of no use to forward passes.
+        keep_freed_memory()
         self._options = options
         self._scorer: tuple[TreeScorer | None] | None = None
 
@@ -43,6 +46,7 @@ class HfResident:
         del self._base, self._scorer
         if model() is not None:
             gc.collect()
+        give_back_freed_memory()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -97,6 +97,11 @@ class HfRunner:
         """Whether its model takes requests with images."""
         return self._base is not None and self._base.processor is not None
 
+    @property
+    def encoder(self) -> Encoder:
+        """The tokenizer with this variant's chat template."""
+        return self._encoder
+
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         """Continue each prompt.
 
