@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from evalcore.visible import one_line
 from leaderboards.cells import Cells, cells
 from leaderboards.records import Leaderboard
 from leaderboards.words import summary
 
 __all__ = ["leaderboard_markdown", "plain"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&@]|(?<=[a-z]):(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
+"""Signs of markup, entities, formulas, mentions and addresses that become links."""
 
 
 def leaderboard_markdown(leaderboard: Leaderboard, *, max_length: int | None = None) -> str:
@@ -54,7 +56,7 @@ def _write(leaderboard: Leaderboard, content: Cells, warnings: Sequence[str]) ->
 
 def plain(text: str) -> str:
     """Escape what Markdown or HTML would take as markup, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def _row(texts: Iterable[str]) -> str:

@@ -1,3 +1,4 @@
+import html
 import io
 import json
 import re
@@ -274,3 +275,24 @@ def test_report_in_a_browser_fits_a_phone_sorts_and_stays_offline(store, tmp_pat
         browser.close()
     assert names == sorted(names)
     assert (requests, problems) == ([path.as_uri()], [])
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["a|b", "`x`", "[x](javascript:y)", "<b>", "@team", "$x$", "&lt;", "~~x~~", "http://x.example"],
+)
+def test_markdown_shows_signs_of_markup_as_they_are(hostile):
+    from markdown_it import MarkdownIt
+
+    from leaderboards.markdown import plain
+
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    table = f"| a |\n| :-- |\n| {plain(hostile)} |\n"
+    text = re.sub(r"<[^>]*>", "", reader.render(table))
+    assert html.unescape(text).split() == ["a", *hostile.split()]
+
+
+def test_markdown_shows_what_would_turn_or_end_a_line(store):
+    from leaderboards.markdown import plain
+
+    assert plain("a\u202eb\x00\nc") == r"a\[U+202E\]b␀ c"

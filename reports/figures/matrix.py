@@ -11,6 +11,7 @@ import numpy as np
 from evalcore.records import Comparison, Estimate
 from evalcore.spreadsheet import Cell
 from evalcore.stats.intervals import mean_estimate
+from evalcore.stats.win_rate import PairVotes, win_rate
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing, Figure, Tone
 from reports.figures.intervals import estimate_cells
@@ -58,7 +59,7 @@ def win_matrices(evidence: Evidence) -> list[Figure]:
 
 
 def _from_comparisons(pairs: Mapping[tuple[str, str], Sequence[Comparison]]) -> _Rates:
-    """Estimate win rates, clustered by example: votes on the same answers go together."""
+    """Estimate win rates as ``parity compare`` does, clustered by rater and example."""
     worth = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "both_bad": 0.5}
     found = {}
     for (first, second), items in pairs.items():
@@ -66,8 +67,12 @@ def _from_comparisons(pairs: Mapping[tuple[str, str], Sequence[Comparison]]) -> 
             worth[item.winner] if item.model_a == first else 1.0 - worth[item.winner]
             for item in items
         ]
-        groups = [item.example_id for item in items]
-        found[first, second] = mean_estimate(scores, groups=groups, bounds=(0.0, 1.0))
+        votes = PairVotes(
+            scores=np.array(scores),
+            raters=np.unique([item.rater for item in items], return_inverse=True)[1],
+            examples=np.unique([item.example_id for item in items], return_inverse=True)[1],
+        )
+        found[first, second] = win_rate(votes).estimate
     return found
 
 
