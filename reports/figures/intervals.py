@@ -50,7 +50,7 @@ def rating_figure(leaderboard: Leaderboard) -> Figure | None:
     return Figure(
         name="ratings",
         section="ratings",
-        title="How sure the ratings are",
+        title="Ratings",
         caption=f"{_capital(leaderboard.rating_title)}, with {level} intervals. Blue and round: "
         "the leader, and models not significantly different from it. Intervals may overlap where a "
         "paired test finds a difference.",
