@@ -47,11 +47,10 @@ def test_weights_decide_how_much_memory_a_worker_takes():
     assert need_of(ClusterChoice(), [spec], []).memory_bytes == 512 * 2**20
 
 
-def test_tensor_parallel_makes_a_bundle_for_each_rank():
+def test_a_spread_model_takes_its_gpus_as_one_bundle():
     need = need_of(ClusterChoice(cpus=2, memory_bytes=GIB), [spread(4)], [node(CPU=64, GPU=8)])
-    first, *others = bundles(need)
-    assert first == {"CPU": 2, "GPU": 1, "memory": GIB}
-    assert others == [{"CPU": 2, "GPU": 1}] * 3
+    assert need.ranks == 4
+    assert bundles(need) == [{"CPU": 8, "GPU": 4, "memory": GIB}]
 
 
 def test_capacity_counts_what_is_scarcest_on_each_node():
@@ -64,9 +63,11 @@ def test_capacity_counts_fractions_without_rounding_errors():
     assert capacity(need, [node(GPU=1)]) == 10
 
 
-def test_a_group_may_lie_across_nodes():
+def test_a_spread_model_needs_its_gpus_on_one_node():
     need = need_of(ClusterChoice(), [spread(4)], [])
-    assert capacity(need, [node(CPU=8, GPU=2), node(CPU=8, GPU=2)]) == 1
+    assert capacity(need, [node(CPU=8, GPU=2), node(CPU=8, GPU=8)]) == 2
+    with pytest.raises(InputError, match=r"asks for 4 GPUs, and no node .* most is 2 GPUs"):
+        check_fits(need, [node(CPU=8, GPU=2), node(CPU=8, GPU=2)])
 
 
 def test_only_nodes_with_the_labels_count():

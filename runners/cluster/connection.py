@@ -44,14 +44,14 @@ def connected(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None or address == "local":
-        ray.init("local", include_dashboard=False, object_store_memory=_OWN_STORE_BYTES, **quiet)
-    else:
-        if address != "auto":
-            _check_reachable(address)
-        try:
-            ray.init(address, **quiet)
-        except (RuntimeError, ConnectionError, ValueError) as error:
-            raise InputError(f"the cluster at {address} refuses: {_line(error)}") from None
+        address = "local"
+        quiet |= {"include_dashboard": False, "object_store_memory": _OWN_STORE_BYTES}
+    elif address != "auto":
+        _check_reachable(address)
+    try:
+        ray.init(address, **quiet)
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        raise InputError(f"Ray can't be used ({address}): {_line(error)}") from None
     try:
         yield
     finally:
@@ -112,7 +112,7 @@ def check_versions(nodes: Sequence[NodeFacts]) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     refusal = InputError(
         f"no Ray cluster answers at {address}; --executor must be ray://HOST:PORT of the head, "
         "and this machine a node of it"

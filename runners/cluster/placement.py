@@ -41,7 +41,7 @@ class Need:
     resources: tuple[tuple[str, float], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     ranks: int = 1
-    """GPUs that a model is spread over; each is a bundle of its own above 1."""
+    """GPUs that a model is spread over; above 1 they are a placement group."""
 
     def amounts(self) -> dict[str, float]:
         """By Ray's names, nothing of which a worker takes nothing."""
@@ -78,22 +78,16 @@ def tensor_parallel(spec: ModelSpec) -> int:
 
 
 def bundles(need: Need) -> list[dict[str, float]]:
-    """Return the bundles of a worker's placement group: one for each rank.
+    """Return the bundles of the placement group of a model that is spread over GPUs.
 
-    Memory and custom resources are the first rank's, where the worker itself runs.
+    It is one: vLLM's ranks are processes of one machine, and a bundle is given as a whole, so that
+    two models don't take half of their GPUs each and wait for the other half.
     """
-    each = {"CPU": need.cpus / need.ranks, "GPU": need.gpus / need.ranks}
-    rest = {name: some for name, some in need.amounts().items() if name not in each}
-    one = {name: some for name, some in each.items() if some}
-    return [one | rest if rank == 0 else dict(one) for rank in range(need.ranks)]
+    return [need.amounts()]
 
 
 def capacity(need: Need, nodes: Sequence[NodeFacts]) -> int:
     """Return how many workers fit the cluster if nobody else uses it."""
-    if need.ranks > 1:
-        # A group may lie across nodes: what counts is the GPUs of all nodes together.
-        n_gpus = sum(int(node.resources.get("GPU", 0)) for node in nodes if _suits(need, node))
-        return n_gpus // need.ranks
     return sum(_workers_on(need, node) for node in nodes)
 
 
@@ -110,9 +104,6 @@ def check_fits(need: Need, nodes: Sequence[NodeFacts]) -> None:
         wanted = ", ".join(f"{name}={value}" for name, value in need.labels)
         raise InputError(f"no node of the cluster has the labels {wanted}")
     amounts = need.amounts()
-    if need.ranks > 1:
-        amounts["GPU"] = 1.0
-        amounts["CPU"] = need.cpus / need.ranks
     for name, amount in amounts.items():
         most = max(node.resources.get(name, 0.0) for node in labelled)
         if most < amount:

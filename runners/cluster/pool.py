@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from runners.cluster.worker import About, Answers, Load, Plan, Refused, Worker
 
 __all__ = ["Event", "Lost", "Member", "Pool"]
 
+_LOG = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
+_PATIENCE_S: Final = 60.0
 _MOST_AT_ONCE: Final = 256
 _MOST_STILLBORN: Final = 3
 _Ref = Any
@@ -77,6 +80,8 @@ class Pool:
         self._looked_s = -_LOOK_S
         self._nodes: frozenset[str] = frozenset()
         self._n_stillborn = 0
+        self._began_s = time.monotonic()
+        self._has_told = False
 
     @property
     def alive_nodes(self) -> frozenset[str]:
@@ -106,6 +111,9 @@ class Pool:
         for _ in range(wanted - len(self.members)):
             self._start()
         self._looked_s = time.monotonic()
+        if not (self._has_told or self.seats) and self._looked_s - self._began_s > _PATIENCE_S:
+            _LOG.warning("no worker has been started yet: the cluster is busy, or slow")
+            self._has_told = True
 
     def give(self, member: Member, unit: Unit) -> None:
         """Send a unit to a worker."""
@@ -147,7 +155,7 @@ class Pool:
         self.n_started += 1
         group = None
         if self.need.ranks > 1:
-            group = placement_group(bundles(self.need), strategy="PACK")
+            group = placement_group(bundles(self.need), strategy="STRICT_PACK")
         actor = self._actor.options(**self._options(group)).remote(self._load)
         member = Member(self.n_started, actor, group)
         self.members.append(member)
@@ -155,20 +163,19 @@ class Pool:
 
     def _options(self, group: PlacementGroup | None) -> dict[str, Any]:
         options: dict[str, Any] = {"max_concurrency": self.slots, "max_restarts": 0}
+        need = self.need
+        where: Any = "SPREAD"
         if group is not None:
-            strategy = PlacementGroupSchedulingStrategy(
+            where = PlacementGroupSchedulingStrategy(
                 group, 0, placement_group_capture_child_tasks=True
             )
-            # The GPUs are left to the ranks, which the model's own engine starts in the group.
-            return {**options, "num_cpus": 0, "num_gpus": 0, "scheduling_strategy": strategy}
-        need = self.need
         return {
             **options,
             "num_cpus": need.cpus,
             "num_gpus": need.gpus,
             "memory": need.memory_bytes,
             "resources": dict(need.resources),
-            "scheduling_strategy": "SPREAD",
+            "scheduling_strategy": where,
             **({"label_selector": dict(need.labels)} if need.labels else {}),
         }
 
