@@ -21,9 +21,10 @@ _OPENAI_HOST: Final = "api.openai.com"
 _OPENAI_KEY: Final = "OPENAI_API_KEY"
 _EXAMPLE: Final = "openai:gpt-4o@https://api.openai.com/v1"
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-_OUTPUT_SETTINGS: Final = ("omit", "serves")
+_OUTPUT_SETTINGS: Final = ("omit", "scoring", "serves")
 _ACCESS_SETTINGS: Final = ("concurrency", "key_env", "price", "retries", "rpm", "timeout", "tpm")
 _SETTINGS: Final = tuple(sorted(_OUTPUT_SETTINGS + _ACCESS_SETTINGS))
+_SCORINGS: Final = ("echo", "vllm")
 _OMITTABLE: Final = ("seed", "stop", "temperature", "top_p")
 
 
@@ -39,6 +40,8 @@ class Endpoint:
     """Name that the server has to answer with; None means the model's own, or a dated one of it."""
     omit: frozenset[str] = frozenset()
     """Sampling parameters that the server refuses, so that they aren't sent."""
+    scoring: str = "echo"
+    """How log-likelihoods are asked: ``echo``, or by tokens as ``vllm`` permits."""
     key_env: str | None = None
     """Environment variable that holds the API key; None means that none is sent."""
     concurrency: int = 16
@@ -74,8 +77,9 @@ def endpoint_spec(where: str, settings: Mapping[str, str]) -> ModelSpec:
     where
         ``MODEL@URL``.
     settings
-        By name, as written. ``omit`` and ``serves`` change or bind what is answered and are part of
-        the fingerprint, as the URL is; the others only say how the server is reached.
+        By name, as written. ``omit``, ``scoring`` and ``serves`` change or bind what is answered
+        and are part of the fingerprint, as the URL is; the others only say how the server is
+        reached.
 
     Returns
     -------
@@ -119,12 +123,16 @@ def endpoint_of(spec: ModelSpec) -> Endpoint:
     omit = frozenset(filter(None, said.get("omit", "").split(",")))
     if not omit <= set(_OMITTABLE):
         raise ModelError(f"omit must name some of {', '.join(_OMITTABLE)}; got {said['omit']!r}")
+    scoring = said.get("scoring", "echo")
+    if scoring not in _SCORINGS:
+        raise ModelError(f"scoring must be one of {', '.join(_SCORINGS)}; got {scoring!r}")
     price = parse_price(said["price"]) if "price" in said else known_price(spec.weights, host)
     return Endpoint(
         model=spec.weights,
         url=url,
         serves=said.get("serves"),
         omit=omit,
+        scoring=scoring,
         key_env=_key_variable(said.get("key_env"), host),
         concurrency=int(_number(said, "concurrency", 16, least=1)),
         requests_per_minute=_number(said, "rpm", math.inf, least=1),

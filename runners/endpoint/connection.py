@@ -11,7 +11,14 @@ import openai
 
 from evalcore.hashing import content_hash
 from runners.endpoint.address import Endpoint
-from runners.endpoint.wire import CHAT_PATH, Call, OtherModelError, is_served_as, read_json
+from runners.endpoint.wire import (
+    CHAT_PATH,
+    TEXT_PATH,
+    Call,
+    OtherModelError,
+    is_served_as,
+    read_json,
+)
 
 __all__ = ["Connection"]
 
@@ -65,7 +72,8 @@ class Connection:
                 options=self._options(call),
             )
         reply = read_json(response.content)
-        self._check_model(reply.get("model"))
+        if call.path in (CHAT_PATH, TEXT_PATH):
+            self._check_model(reply.get("model"))
         return reply
 
     async def pieces(self, call: Call, body: Mapping[str, Any]) -> AsyncGenerator[str, None]:

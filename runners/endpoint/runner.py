@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from evalcore.errors import IncompleteError
 from evalcore.protocols import (
@@ -17,6 +18,7 @@ from evalcore.protocols import (
     GenerateRequest,
     Loglikelihood,
     LoglikelihoodRequest,
+    Prompt,
     RollingRequest,
 )
 from evalcore.records import Efficiency, ModelSpec
@@ -28,9 +30,20 @@ from runners.endpoint.connection import Connection
 from runners.endpoint.failures import Failure, failure_of
 from runners.endpoint.parallel import in_parallel
 from runners.endpoint.scoring import read_score, scored_text, scoring_call
+from runners.endpoint.token_scoring import (
+    NotTokenisedError,
+    read_token_scores,
+    read_tokens,
+    token_call,
+    tokenising_call,
+    tokens_of,
+)
 from runners.endpoint.wire import Reply, call_for, read_reply
 
 __all__ = ["EndpointResident", "EndpointRunner"]
+
+_KEPT_PROMPTS: Final = 1024
+"""Whose tokens are kept; the requests of one question come close together."""
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
@@ -62,6 +75,7 @@ class EndpointRunner:
         self._caller = Caller(self._endpoint, key, budget=budget or Budget())
         self._loop = BackgroundLoop()
         self._connection = self._loop.run(_connected(self._endpoint, key))
+        self._tokenised: dict[tuple[Prompt, bool], list[int]] = {}
         self._is_closed = False
 
     @property
@@ -89,12 +103,12 @@ class EndpointRunner:
     def loglikelihood(
         self, requests: Sequence[LoglikelihoodRequest]
     ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each continuation, where the server echoes prompts with them.
+        """Log-probability of each continuation, where the server tells those of prompts.
 
         Raises
         ------
         ModelError
-            If it doesn't, and for a context of messages.
+            If it doesn't, and for a context of messages unless ``scoring`` is ``vllm``.
         IncompleteError
             At the end, if calls have failed.
         """
@@ -168,6 +182,10 @@ class EndpointRunner:
     async def _score(
         self, request: LoglikelihoodRequest | RollingRequest, series: Series
     ) -> Loglikelihood | Failure:
+        if isinstance(request, LoglikelihoodRequest) and not request.continuation:
+            return Loglikelihood(logprob=0.0, is_greedy=True, n_tokens=0)
+        if self._endpoint.scoring == "vllm":
+            return await self._score_tokens(request, series)
         text, begin = scored_text(request, self._endpoint)
         if begin == len(text):
             return Loglikelihood(logprob=0.0, is_greedy=True, n_tokens=0)
@@ -179,6 +197,43 @@ class EndpointRunner:
 
         answered = await self._caller.ask(call, series, send=send)
         return answered if isinstance(answered, Failure) else answered.result
+
+    async def _score_tokens(
+        self, request: LoglikelihoodRequest | RollingRequest, series: Series
+    ) -> Loglikelihood | Failure:
+        try:
+            scored = await tokens_of(request, partial(self._tokens, series))
+        except NotTokenisedError as error:
+            return error.failure
+        if scored.begin == len(scored.tokens):
+            return Loglikelihood(logprob=0.0, is_greedy=True, n_tokens=0)
+        call = token_call(scored, key=request.key, endpoint=self._endpoint)
+
+        async def send(body: Mapping[str, Any]) -> Answered[Loglikelihood]:
+            reply = await self._connection.post(call, body)
+            return Answered(result=read_token_scores(reply, scored, endpoint=self._endpoint))
+
+        answered = await self._caller.ask(call, series, send=send)
+        return answered if isinstance(answered, Failure) else answered.result
+
+    async def _tokens(self, series: Series, prompt: Prompt, marks: bool) -> list[int]:
+        """Let the server tokenise, each prompt once: the choices of a question share theirs."""
+        known = self._tokenised.get((prompt, marks))
+        if known is not None:
+            return known
+        call = tokenising_call(prompt, marks=marks, endpoint=self._endpoint)
+
+        async def send(body: Mapping[str, Any]) -> Answered[list[int]]:
+            reply = await self._connection.post(call, body)
+            return Answered(result=read_tokens(reply, self._endpoint))
+
+        answered = await self._caller.ask(call, series, send=send)
+        if isinstance(answered, Failure):
+            raise NotTokenisedError(answered)
+        if len(self._tokenised) >= _KEPT_PROMPTS:
+            self._tokenised.clear()
+        self._tokenised[prompt, marks] = answered.result
+        return answered.result
 
     def _scores(
         self, requests: Sequence[LoglikelihoodRequest | RollingRequest]

@@ -11,7 +11,7 @@ from evalcore.protocols import Loglikelihood, LoglikelihoodRequest, RollingReque
 from runners.endpoint.address import Endpoint
 from runners.endpoint.wire import TEXT_PATH, Call
 
-__all__ = ["read_score", "scored_text", "scoring_call"]
+__all__ = ["read_score", "refused", "scored_text", "scoring_call"]
 
 _REFUSAL = "log-likelihoods can't be had from {url}: {why}; ask a local model, or judge by reply"
 
@@ -31,7 +31,10 @@ def scored_text(
     if isinstance(request, RollingRequest):
         return request.text, 0
     if not isinstance(request.context, str):
-        raise _refused(endpoint, "the prompt is a conversation, whose chat template it keeps")
+        raise refused(
+            endpoint,
+            "the prompt is a conversation, whose chat template it keeps (of vLLM: ?scoring=vllm)",
+        )
     return request.context + request.continuation, len(request.context.rstrip())
 
 
@@ -65,9 +68,9 @@ def read_score(
     found = choice.get("logprobs") or {}
     lists = [found.get(name) for name in ("text_offset", "token_logprobs", "top_logprobs")]
     if not all(isinstance(item, list) for item in lists):
-        raise _refused(endpoint, "it gives none")
+        raise refused(endpoint, "it gives none")
     if not str(choice.get("text", "")).startswith(text):
-        raise _refused(endpoint, "it doesn't echo the prompt")
+        raise refused(endpoint, "it doesn't echo the prompt")
     offsets, logprobs, tops = cast("list[list[Any]]", lists)
     ends = [*offsets[1:], math.inf]
     places = [
@@ -76,7 +79,7 @@ def read_score(
         if end > begin and start < len(text)
     ]
     if any(logprobs[place] is None for place in places):
-        raise _refused(endpoint, "it has none for the first token of a text")
+        raise refused(endpoint, "it has none for the first token of a text")
     return Loglikelihood(
         logprob=math.fsum(logprobs[place] for place in places),
         is_greedy=all(_is_likeliest(logprobs[place], tops, place) for place in places),
@@ -88,5 +91,6 @@ def _is_likeliest(logprob: float, tops: Sequence[Mapping[str, float] | None], pl
     return logprob >= max((tops[place] or {}).values(), default=logprob)
 
 
-def _refused(endpoint: Endpoint, why: str) -> ModelError:
+def refused(endpoint: Endpoint, why: str) -> ModelError:
+    """Make the error that says why a server can't score."""
     return ModelError(_REFUSAL.format(url=endpoint.url, why=why))

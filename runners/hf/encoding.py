@@ -11,6 +11,7 @@ from evalcore.protocols import LoglikelihoodRequest, Prompt, RollingRequest
 from evalcore.records import Message, ModelSpec
 from runners.chat_templates import CHAT_TEMPLATES
 from runners.checkpoints import folder_template
+from runners.token_boundary import boundary
 
 __all__ = ["Encoder"]
 
@@ -75,9 +76,7 @@ class Encoder:
         """Tokenise contexts with their continuations.
 
         White space at a context's end moves to the continuation. Both are tokenised together and
-        cut where the context alone would end, counted in tokens. Where a merge across the boundary
-        leaves nothing behind that cut, the continuation begins at the first token in which the two
-        differ, which is the one that holds the boundary.
+        cut at their :func:`~runners.token_boundary.boundary`.
 
         Returns
         -------
@@ -97,7 +96,7 @@ class Encoder:
                 pairs.append((marks[i] + ids[wholes[i]] or [self.first_token], []))
                 continue
             context, whole = ids[contexts[i]], ids[wholes[i]]
-            cut = len(context) if len(context) < len(whole) else _common_length(context, whole)
+            cut = boundary(context, whole)
             pairs.append((marks[i] + whole[:cut] or [self.first_token], whole[cut:]))
         return pairs
 
@@ -242,8 +241,3 @@ def _own_template(tokenizer: Any, spec: ModelSpec) -> str | None:
             return template
     own: str | dict[str, str] | None = tokenizer.chat_template
     return own.get("default") if isinstance(own, dict) else own
-
-
-def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

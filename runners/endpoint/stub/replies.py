@@ -10,8 +10,10 @@ from typing import Any
 
 from runners.endpoint.stub.script import StubReply, last_turn
 
-__all__ = ["error_body", "event_stream", "reply_body"]
+__all__ = ["error_body", "event_stream", "reply_body", "tokens_body"]
 
+_MARK = 0
+"""Token that stands in front of a text."""
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 
 
@@ -21,6 +23,8 @@ def reply_body(path: str, request: Mapping[str, Any], reply: StubReply, model: s
         content = _chat(request, reply)
     elif request.get("echo"):
         content = _echo(request)
+    elif "prompt_logprobs" in request:
+        content = _scored(request)
     else:
         content = _text(request, reply)
     return json.dumps({"id": "stub", "created": 0, "model": model, **content}).encode()
@@ -78,6 +82,43 @@ def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
         "choices": [{"index": 0, **choice}],
         "usage": _usage(prompt, " more"),
     }
+
+
+def tokens_body(request: Mapping[str, Any]) -> bytes:
+    """Return the tokens of a text or a conversation, as vLLM's ``/tokenize`` does."""
+    text = request.get("prompt")
+    if text is None:
+        turns = [f"{turn['role']}: {turn['content']}\n" for turn in request["messages"]]
+        text = "".join(turns) + "assistant:"
+    marks = [_MARK] if request.get("add_special_tokens", True) else []
+    tokens = [*marks, *map(_token_id, _tokens(text))]
+    return json.dumps({"count": len(tokens), "max_model_len": 4096, "tokens": tokens}).encode()
+
+
+def _scored(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a prompt of tokens the log-probabilities that its echo would have."""
+    ids: list[int] = request["prompt"]
+    words = ["" if token == _MARK else _word(token) for token in ids]
+    drawn = [_logprob("".join(words[: place + 1])) for place in range(len(ids))]
+    told = [
+        {str(token): {"logprob": logprob, "rank": 1 if logprob >= -1.0 else 2}}
+        for token, logprob in zip(ids, drawn, strict=True)
+    ]
+    choice = {"index": 0, "text": " more", "finish_reason": "length"}
+    return {
+        "object": "text_completion",
+        "choices": [{**choice, "prompt_logprobs": [None, *told[1:]]}],
+        "usage": {"prompt_tokens": len(ids), "completion_tokens": 1},
+    }
+
+
+def _token_id(word: str) -> int:
+    """Return a number that holds a word, so that no vocabulary is needed."""
+    return int.from_bytes(b"\x01" + word.encode())
+
+
+def _word(token: int) -> str:
+    return token.to_bytes((token.bit_length() + 7) // 8)[1:].decode()
 
 
 def _cut(request: Mapping[str, Any], reply: StubReply) -> tuple[str, str]:

@@ -63,6 +63,8 @@ class StubScript:
     """Fields of a request that it answers with 400."""
     echoes: bool = True
     """Whether completions echo a prompt's log-probabilities when asked to."""
+    tokenises: bool = True
+    """Whether there is a ``/tokenize``, as vLLM has."""
 
     def fault(self, n_call: int) -> Fault | None:
         """Return what goes wrong with a call, the first being number 0."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from runners.endpoint.background import BackgroundLoop
-from runners.endpoint.stub.replies import error_body, event_stream, reply_body
+from runners.endpoint.stub.replies import error_body, event_stream, reply_body, tokens_body
 from runners.endpoint.stub.script import Fault, StubReply, StubScript, last_turn
 
 __all__ = ["StubServer", "StubStats", "serving"]
@@ -129,6 +129,8 @@ class _Connection(asyncio.Protocol):
             self._send(200, json.dumps({"data": [{"id": script.model or "stub"}]}).encode())
         elif path.endswith("/stats"):
             self._send(200, json.dumps({"n_answered": stats.n_answered}).encode())
+        elif path == "/tokenize" and script.tokenises:
+            self._send(200, tokens_body(json.loads(content)))
         elif not path.startswith("/v1/") or not path.endswith(_ANSWERS):
             self._send(404, error_body(f"no such path: {path}"))
         else:
