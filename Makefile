@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format bench-ratings bench-engine bench-arena bench-judge bench-scale install install-dev clean
+.PHONY: demo test check format docs help-texts bench-ratings bench-engine bench-arena bench-judge bench-scale install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
@@ -23,6 +23,14 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The documents as a site in out/docs; a warning is an error.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# Each command's help into its page; a test compares them.
+help-texts: $(VENV)/installed-dev
+	$(BIN)/python scripts/update_help_texts.py
 
 bench-ratings: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/ratings.py $(if $(ARENA_RANK_PYTHON),--arena-rank-python $(ARENA_RANK_PYTHON))
