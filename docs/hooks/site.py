@@ -6,6 +6,7 @@ One page of reference for each module, and the pages that lie at the project's r
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mkdocs.structure.files import File, Files
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("evalcore", "runners", "arena", "leaderboards", "reports")
 _AT_THE_ROOT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./(?:examples|benchmarks)/[^)]*\)")
 _NOT_FOR_CALLERS = ("cli", "__main__", "migrations")
 
 
@@ -28,10 +30,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Point links to files at the root to their pages here."""
+    """Point links to files at the root to their pages here; name other files outside of docs/."""
     for page, name in _AT_THE_ROOT.items():
         markdown = markdown.replace(f"](../{name})", f"]({page})")
-    return markdown
+    return _OUTSIDE.sub(r"\1", markdown)
 
 
 def _add_reference(files: Files, config: MkDocsConfig) -> None:

@@ -90,7 +90,7 @@ def _scaling(config: Mapping[str, Any], module: str, *, rank: int) -> float:
 
 
 def _factors(updates: Sequence[Update], module: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return B with the scaling in it, and A, side by side: B₁A₁ + B₂A₂ = [B₁ B₂] [A₁; A₂]."""
+    """Return B with the scaling in it, and A, side by side: B₁A₁ + B₂A₂ = (B₁ B₂)·(A₁; A₂)."""
     parts = [update[module] for update in updates if module in update]
     return (
         torch.cat([part.factor * part.up.double().flatten(1) for part in parts], dim=1),

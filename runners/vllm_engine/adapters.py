@@ -1,6 +1,6 @@
 """A stack of adapters as one: vLLM puts one LoRA on a request.
 
-B₁A₁ + B₂A₂ = [B₁ B₂] [A₁; A₂], so that a stack is the adapter whose matrices are those of its parts
+B₁A₁ + B₂A₂ = (B₁ B₂)·(A₁; A₂), so that a stack is the adapter whose matrices are those of its parts
 side by side: the exact sum, of the sum of their ranks.
 """
 
