@@ -45,6 +45,12 @@ CONVERSION_TYPES: Final = (
 """Types that need no importance matrix."""
 
 _K_ROWS = 256
+_MARK_KEYS: Final[Mapping[str, str]] = {
+    "bos": "tokenizer.ggml.bos_token_id",
+    "eos": "tokenizer.ggml.eos_token_id",
+    "unk": "tokenizer.ggml.unknown_token_id",
+    "pad": "tokenizer.ggml.padding_token_id",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +262,7 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         # GGUF has no empty arrays of strings; a merge of what isn't there never happens.
         writer.add_token_merges(vocabulary.merges or ["\u0120\u0120 \u0120\u0120"])
     for mark, token in vocabulary.marks.items():
-        writer.add_uint32(f"tokenizer.ggml.{mark}_token_id", token)
+        writer.add_uint32(_MARK_KEYS[mark], token)
     writer.add_add_bos_token(vocabulary.adds_bos)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(vocabulary.adds_space)

@@ -61,6 +61,17 @@ class GgufTokenizer:
         """Turn tokens into texts; parts of characters become replacement characters."""
         return [self._decode(row) for row in rows]
 
+    def decode(self, tokens: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Turn tokens into a text, marks by their names."""
+        if skip_special_tokens:
+            return self._decode(tokens)
+        marks = self.added_tokens_decoder
+        parts = [
+            marks[token].content.encode() if token in marks else self._piece(token)
+            for token in tokens
+        ]
+        return b"".join(parts).decode("utf-8", errors="replace")
+
     @cached_property
     def added_tokens_decoder(self) -> dict[int, SimpleNamespace]:
         """The marks, by token."""
@@ -88,6 +99,7 @@ class GgufTokenizer:
         chat_template: str,
         tokenize: bool,
         add_generation_prompt: bool,
+        continue_final_message: bool = False,
     ) -> str:
         """Write a conversation as text, by the renderer of transformers."""
         from transformers.utils.chat_template_utils import render_jinja_template
@@ -96,6 +108,7 @@ class GgufTokenizer:
             conversations=[turns],
             chat_template=chat_template,
             add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
             bos_token=self._text(self.bos_token_id),
             eos_token=self._text(self.eos_token_id),
         )

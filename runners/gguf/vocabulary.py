@@ -188,7 +188,9 @@ def _with_bytes(tokens: Sequence[str], types: Sequence[int]) -> list[int]:
 
 def _scores(tokens: Sequence[str], ranks: Mapping[str, int]) -> list[float]:
     """Score what a merge makes by the merge's rank, as SentencePiece does."""
-    merged = {pair.replace(" ", "", 1): -float(place) for pair, place in ranks.items()}
+    merged: dict[str, float] = {}
+    for pair, place in ranks.items():
+        merged.setdefault(pair.replace(" ", "", 1), -float(place))
     lowest = -float(len(ranks) + 1)
     return [merged.get(token, lowest) for token in tokens]
 
