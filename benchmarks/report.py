@@ -242,9 +242,10 @@ def _judged(
 
 
 def timed(what: str, work: Callable[[], object]) -> object:
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     result = work()
-    print(f"{what:28} {time.perf_counter() - start:7.2f} s", flush=True)
+    took, cpu = time.perf_counter() - start, time.process_time() - start_cpu
+    print(f"{what:28} {took:7.2f} s, {cpu:7.2f} s of CPU", flush=True)
     return result
 
 

@@ -178,6 +178,25 @@ def test_list_of_files_that_leads_out_of_the_folder_removes_nothing(tmp_path):
     assert outside.read_text() == "precious"
 
 
+def test_writing_that_was_cut_short_is_gone_on_with(tmp_path):
+    def cut_short():
+        yield "a.html", b"old"
+        yield "b/c.html", b"old"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path, cut_short())
+    done = write_folder(tmp_path, [("a.html", b"new")])
+    assert done.removed == ("b/c.html",)
+    assert hashes(tmp_path).keys() == {"a.html", MANIFEST}
+
+
+def test_file_in_place_of_the_folder_is_one_line(tmp_path):
+    (tmp_path / "site").write_text("")
+    with pytest.raises(InputError, match="--site must be a folder"):
+        write_folder(tmp_path / "site", [])
+
+
 def test_second_writing_of_the_same_writes_nothing(tmp_path):
     write_folder(tmp_path, [("a", b"1"), ("b", b"2")])
     assert write_folder(tmp_path, [("a", b"1"), ("b", b"2")]).n_written == 0

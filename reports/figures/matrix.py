@@ -21,6 +21,7 @@ __all__ = ["win_matrices"]
 
 _MOST_MODELS = 25
 _Rates = Mapping[tuple[str, str], Estimate]
+_Compared = Mapping[tuple[str, str], Sequence[Comparison]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,35 +31,54 @@ class _Source:
     what: str
     rates: _Rates
     """Win rate of the first by pair of names; each pair once."""
+    n_models: int
+    """Models in all, of which the first are compared."""
 
 
 def win_matrices(evidence: Evidence) -> list[Figure]:
-    """Draw win rates by people's votes, by judges, and by the tasks' examples."""
+    """Draw win rates by people's votes, by judges, and by the tasks' examples.
+
+    Of many models the first 25 are compared: a hundred have 4,950 pairs.
+    """
+    ranks = {s.model.name: place for place, s in enumerate(evidence.board.standings)}
+    people, judges = evidence.by_pair("human"), evidence.by_pair("judge", "rule")
     sources = [
         _Source(
             name="wins-people",
             title="Win rates in people's votes",
             what="votes of people",
-            rates=_from_comparisons(evidence.by_pair("human")),
+            rates=_from_comparisons(_among_first(people, ranks)),
+            n_models=_n_models(people),
         ),
         _Source(
             name="wins-judges",
             title="Win rates by judges",
             what="verdicts of judges and rules, all taken together",
-            rates=_from_comparisons(evidence.by_pair("judge", "rule")),
+            rates=_from_comparisons(_among_first(judges, ranks)),
+            n_models=_n_models(judges),
         ),
         _Source(
             name="wins-tasks",
             title="Examples won",
             what=f"examples ({evidence.board.rating_title}) that the row's model did better on",
             rates=_from_examples(evidence),
+            n_models=len(evidence.board.ranked),
         ),
     ]
-    ranks = {s.model.name: place for place, s in enumerate(evidence.board.standings)}
     return [_figure(source, ranks) for source in sources if source.rates]
 
 
-def _from_comparisons(pairs: Mapping[tuple[str, str], Sequence[Comparison]]) -> _Rates:
+def _among_first(pairs: _Compared, ranks: Mapping[str, int]) -> _Compared:
+    names = {name for pair in pairs for name in pair}
+    first = set(sorted(names, key=lambda name: (ranks.get(name, len(ranks)), name))[:_MOST_MODELS])
+    return {pair: items for pair, items in pairs.items() if first.issuperset(pair)}
+
+
+def _n_models(pairs: _Compared) -> int:
+    return len({name for pair in pairs for name in pair})
+
+
+def _from_comparisons(pairs: _Compared) -> _Rates:
     """Estimate win rates as ``parity compare`` does, clustered by rater and example."""
     worth = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "both_bad": 0.5}
     found = {}
@@ -82,7 +102,7 @@ def _from_examples(evidence: Evidence) -> _Rates:
     rated = [column for column in board.columns if column.in_rating]
     if board.ranked_by != "score" or not rated:
         return {}
-    keys = [standing.model.fingerprint for standing in board.ranked]
+    keys = [standing.model.fingerprint for standing in board.ranked[:_MOST_MODELS]]
     blocks, labels = [], []
     for number, column in enumerate(rated):
         values = evidence.values[column.task]
@@ -105,9 +125,7 @@ def _from_examples(evidence: Evidence) -> _Rates:
 def _figure(source: _Source, ranks: Mapping[str, int]) -> Figure:
     rates = dict(source.rates)
     rates |= {(b, a): _turned(estimate) for (a, b), estimate in source.rates.items()}
-    names = sorted({a for a, _b in rates}, key=lambda name: (ranks.get(name, len(ranks)), name))
-    shown = names[:_MOST_MODELS]
-    left_out = len(names) - len(shown)
+    shown = sorted({a for a, _b in rates}, key=lambda name: (ranks.get(name, len(ranks)), name))
     width, height, marks = heat_map(
         [f"{place}. {name}" for place, name in enumerate(shown, 1)],
         [str(place) for place in range(1, len(shown) + 1)],
@@ -122,8 +140,8 @@ def _figure(source: _Source, ranks: Mapping[str, int]) -> Figure:
         caption=f"By {source.what}. Blue: above one half, orange: below; faint where the interval "
         "holds one half."
         + (
-            f" The first {len(shown)} of {len(names)} models; the data have all."
-            if left_out
+            f" The first {len(shown)} of {source.n_models} models; parity compare tells of others."
+            if len(shown) < source.n_models
             else ""
         ),
         description=_description(rates, shown),

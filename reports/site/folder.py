@@ -15,6 +15,8 @@ __all__ = ["MANIFEST", "Written", "write_folder"]
 
 MANIFEST = ".parity-site.json"
 """Names and hashes of the files that were written."""
+_JOURNAL = ".parity-site.journal"
+"""The same of a writing that is under way or was cut short, a line for each file before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +43,29 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> Written:
     InputError
         If a file is in the way, before it is touched, or can't be written.
     """
-    known = _manifest(folder)
+    _make(folder)
+    known = _manifest(folder) | _journal(folder)
     hashes: dict[str, str] = {}
     n_written = 0
-    for name, content in files:
-        new = hashlib.sha256(content).hexdigest()
-        path = folder / name
-        there = _hash_of(path)
-        if there is not None and there != new and name not in known:
-            raise InputError(
-                f"{path} is in the way: it was not written by parity report --site; "
-                "choose another folder, or move it"
-            )
-        if there != new:
-            write_bytes(path, content)
-            n_written += 1
-        hashes[name] = new
+    with (folder / _JOURNAL).open("a", encoding="utf-8") as journal:
+        for name, content in files:
+            new = hashlib.sha256(content).hexdigest()
+            path = folder / name
+            there = _hash_of(path)
+            if there is not None and there != new and name not in known:
+                raise InputError(
+                    f"{path} is in the way: it was not written by parity report --site; "
+                    "choose another folder, or move it"
+                )
+            if there != new:
+                journal.write(json.dumps([name, new]) + "\n")
+                journal.flush()
+                write_bytes(path, content)
+                n_written += 1
+            hashes[name] = new
     removed, kept = _clear(folder, {k: v for k, v in known.items() if k not in hashes})
     write_text(folder / MANIFEST, json.dumps({"files": hashes}, indent=1, sort_keys=True) + "\n")
+    (folder / _JOURNAL).unlink()
     return Written(
         folder=folder,
         files=tuple(sorted(hashes)),
@@ -95,8 +102,35 @@ def _manifest(folder: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no list of a site's files; move it away") from error
+    return _within(folder, found)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--site must be a folder that can be made; got {folder}") from error
+
+
+def _journal(folder: Path) -> dict[str, str]:
+    """Read what a writing that was cut short has begun; its last line may be cut, too."""
+    try:
+        lines = (folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for line in lines:
+        try:
+            name, new = json.loads(line)
+        except ValueError:
+            continue
+        found[str(name)] = str(new)
+    return _within(folder, found)
+
+
+def _within(folder: Path, names: dict[str, str]) -> dict[str, str]:
     inside = folder.resolve()
-    return {k: v for k, v in found.items() if (inside / k).resolve().is_relative_to(inside)}
+    return {k: v for k, v in names.items() if (inside / k).resolve().is_relative_to(inside)}
 
 
 def _hash_of(path: Path) -> str | None:
