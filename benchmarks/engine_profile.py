@@ -23,7 +23,7 @@ import torch
 from engine_generation import generation_profile
 from engine_measure import Setup, matmul_peak
 from engine_scoring import scoring_profiles
-from engine_workloads import N_VOCABULARY, make_model
+from engine_workloads import GENERATION, N_VOCABULARY, make_model
 from torch.profiler import ProfilerActivity, profile
 
 from runners import open_runners, parse_model
@@ -54,7 +54,10 @@ def main() -> None:
         make_model(Path(folder))
         with closing(open_runners([parse_model(f"hf:{folder}?device=cpu")])) as runners:
             runner = next(runners)
-            for name, run in {**scoring_profiles(runner), **generation_profile(runner)}.items():
+            work = scoring_profiles(runner)
+            if arguments.only in GENERATION:
+                work |= generation_profile(runner)
+            for name, run in work.items():
                 if arguments.only in name:
                     _show(name, run, matmul_peak(setup) / 1e9)
 

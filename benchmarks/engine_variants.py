@@ -23,6 +23,7 @@ _NAME = "base and 4 adapters in one go"
 _ATTENTION = ("q_proj", "v_proj")
 _ALL = (*_ATTENTION, "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _TARGETS = (_ATTENTION, _ALL, _ATTENTION, _ALL)
+_N_REQUESTS = 80
 _MOST_COMPUTE = 1.05
 """Of five variants in one go, as a share of five runs of their own."""
 
@@ -37,7 +38,9 @@ def _contest(place: Place) -> Contest:
     base = f"hf:{place.folder}?device={place.setup.device}"
     specs = [parse_model(text) for text in (base, *(f"{base}+lora:{path}" for path in adapters))]
     requests = [
-        request for request in SCORING[0].make() if isinstance(request, LoglikelihoodRequest)
+        request
+        for request in SCORING[0].make()[:_N_REQUESTS]
+        if isinstance(request, LoglikelihoodRequest)
     ]
     return Contest(
         name=_NAME,

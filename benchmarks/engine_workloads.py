@@ -114,13 +114,13 @@ SCORING: tuple[ScoringWorkload, ...] = (
     ),
     ScoringWorkload(
         name="long choices, few-shot per document",
-        make=lambda: _long_choices(shared=False, n_documents=30),
+        make=lambda: _long_choices(shared=False, n_documents=15),
         least_ratio=4.5,
     ),
     ScoringWorkload(
         name="one-letter choices, shared few-shot", make=lambda: _letters(75), least_ratio=7
     ),
-    ScoringWorkload(name="rolling perplexity", make=lambda: _texts(50), least_ratio=1.2),
+    ScoringWorkload(name="rolling perplexity", make=lambda: _texts(25), least_ratio=1.2),
 )
 
 
