@@ -205,7 +205,7 @@ def main() -> None:
     options.add_argument("--unit-s", type=float, default=1.0)
     options.add_argument("--results", type=int, default=1_000_000)
     options.add_argument("--most-units", type=int, default=100_000)
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--examples", type=int, default=600)
     given = options.parse_args()
     unknown = set(given.parts) - set(PARTS)

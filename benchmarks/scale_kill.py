@@ -98,16 +98,27 @@ def kill_workers(
 
 
 def kill_nodes(
-    cluster: Cluster, driver: ModuleType, there: Path, n: int, n_kills: int, rng: random.Random
+    cluster: Cluster, _driver: ModuleType, there: Path, n: int, n_kills: int, rng: random.Random
 ) -> int:
-    """Kill a node, and start another one in its place; the driver's own node is left alone."""
+    """Kill a node under each of so many jobs, each longer than the one before, and replace it.
 
-    def kill(_executor: Any) -> bool:
-        cluster.remove_node(rng.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
-        cluster.add_node(**SMALL, wait=False)
-        return True
-
-    return _disturbed(cluster, driver, there, n, n_kills, kill=kill, rng=rng)
+    The head's node, which is the driver's, is left alone.
+    """
+    n_killed = 0
+    for number in range(1, n_kills + 1):
+        stored = _n_stored(there)
+        command = [sys.executable, str(DRIVER), cluster.address, str(there)]
+        with subprocess.Popen(
+            [*command, str(n * number // n_kills)], stdout=subprocess.DEVNULL
+        ) as running:
+            while running.poll() is None and _n_stored(there) == stored:
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0.0, 0.3))
+            n_killed += running.poll() is None
+            node = rng.choice(sorted(cluster.worker_nodes, key=id))
+            cluster.remove_node(node, allow_graceful=False)
+            cluster.add_node(**SMALL)
+    return n_killed
 
 
 def kill_drivers(
