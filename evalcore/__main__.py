@@ -48,7 +48,16 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 GROUPS: dict[str, tuple[Callable[..., Any], dict[str, Callable[..., Any]]]] = {
     "judge": (evalcore.judges.cli.judge, {"report": evalcore.judges.bias.cli.report}),
-    "leaderboard": (leaderboards.cli.leaderboard, {}),
+    "leaderboard": (
+        leaderboards.cli.leaderboard,
+        {
+            "snapshot": leaderboards.cli.snapshot,
+            "snapshots": leaderboards.cli.snapshots,
+            "show": leaderboards.cli.show,
+            "diff": leaderboards.cli.diff,
+            "deprecate": leaderboards.cli.deprecate,
+        },
+    ),
     "study": (
         arena.studies.cli.study,
         {

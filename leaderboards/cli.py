@@ -1,4 +1,4 @@
-"""The command ``parity leaderboard``."""
+"""The command ``parity leaderboard`` and those below it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
+from evalcore.commandline import (
+    JsonOption,
+    StoreOption,
+    WorkspaceOption,
+    print_json,
+    print_table,
+)
 from leaderboards.commandline import (
     ByOption,
     CategoryOption,
@@ -28,7 +34,7 @@ from leaderboards.commandline import (
 if TYPE_CHECKING:
     from leaderboards.tracking import SyncResult
 
-__all__ = ["leaderboard"]
+__all__ = ["deprecate", "diff", "leaderboard", "show", "snapshot", "snapshots"]
 
 _WIDTH_OF_A_FILE = 200
 
@@ -103,6 +109,151 @@ def leaderboard(
     console.print(render(ranked))
     if synced is not None:
         _say(synced)
+
+
+def snapshot(
+    note: Annotated[str, typer.Option("--note", help="For people.")] = "",
+    task: TaskOption = None,
+    model: ModelOption = None,
+    by: ByOption = None,
+    raters: RatersOption = None,
+    reference: ReferenceOption = None,
+    margin: MarginOption = 0.05,
+    category: CategoryOption = None,
+    licence: LicenceOption = None,
+    open_stack: OpenStackOption = False,
+    size: SizeOption = None,
+    quantization: QuantizationOption = None,
+    common: CommonOption = False,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the leaderboard as it is, under the next number."""
+    from evalcore.store import open_store
+    from leaderboards.asking import board_request
+    from leaderboards.snapshots import take_snapshot
+    from leaderboards.standings import standings
+
+    request = board_request(
+        tasks=task,
+        models=model,
+        by=by,
+        raters=raters,
+        reference=reference,
+        margin=margin,
+        category=category,
+        licences=licence,
+        open_stack=open_stack,
+        size=size,
+        quantizations=quantization,
+        common=common,
+    )
+    with open_store(workspace, store, create=False) as opened:
+        taken, is_new = take_snapshot(opened, standings(opened, request), note=note)
+    if as_json:
+        print_json({"number": taken.number, "is_new": is_new, "content_hash": taken.content_hash})
+    elif is_new:
+        print(f"Snapshot {taken.number}: {taken.content['summary']}")
+    else:
+        print(f"Nothing has changed since snapshot {taken.number}.")
+
+
+def snapshots(
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the snapshots that were taken."""
+    from evalcore.store import open_store
+
+    with open_store(workspace, store, create=False) as opened:
+        taken = opened.snapshots()
+    rows = [
+        {
+            "number": item.number,
+            "created_utc": item.created_utc,
+            "note": item.note,
+            "content_hash": item.content_hash,
+        }
+        for item in taken
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows)
+
+
+def show(
+    number: Annotated[int, typer.Argument(metavar="N", min=1, help="Of the snapshot.")],
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a snapshot; its content is checked against its hash."""
+    from evalcore.store import open_store
+    from leaderboards.snapshot_table import snapshot_rows
+
+    with open_store(workspace, store, create=False) as opened:
+        found = opened.snapshot(number)
+    if as_json:
+        print_json(found)
+        return
+    print(f"Snapshot {found.number}, {found.created_utc}. {found.note}".rstrip())
+    print(found.content["summary"])
+    print_table(snapshot_rows(found.content))
+    for warning in found.content["warnings"]:
+        print(f"note: {warning}")
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Number of a snapshot.")],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="Number of a snapshot, or now.")
+    ] = "now",
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what changed between two snapshots, or since one, and why."""
+    from evalcore.store import open_store
+    from leaderboards.changes import board_changes, change_lines
+    from leaderboards.snapshots import NOW, as_asked, snapshot_content, stored_content
+    from leaderboards.standings import standings
+
+    with open_store(workspace, store, create=False) as opened:
+        before = stored_content(opened, old)
+        if new == NOW:
+            after = snapshot_content(opened, standings(opened, as_asked(before)))
+        else:
+            after = stored_content(opened, new)
+    changes = board_changes(before, after, names=(old, new))
+    if as_json:
+        print_json(changes)
+    else:
+        print("\n".join(change_lines(changes)))
+
+
+def deprecate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name on the leaderboard.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; readers see it.")],
+    undo: Annotated[bool, typer.Option("--undo", help="It is deprecated no more.")] = False,
+    workspace: WorkspaceOption = Path("out"),
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that a model is not to be used any more; its row stays and says so."""
+    from evalcore.store import open_store
+    from leaderboards import deprecation
+
+    with open_store(workspace, store, create=False) as opened:
+        change = deprecation.restore if undo else deprecation.deprecate
+        spec = change(opened, model, reason=reason)
+    said = "deprecated no more" if undo else "deprecated"
+    if as_json:
+        print_json({"model": spec.name, "fingerprint": spec.fingerprint, "is": said})
+    else:
+        print(f"{spec.name} is {said}: {reason}")
 
 
 def _say(synced: SyncResult) -> None:

@@ -74,6 +74,21 @@ class Ballots(Database):
             return None
         return _votes(table.combine_chunks(), source=self.where)
 
+    def judge_prompts(self) -> dict[str, list[str]]:
+        """Return the versions of the prompts that judges and rules were told, by rater."""
+        columns = schema.comparison.c
+        query = (
+            sa.select(columns.rater, columns.judge_prompt_version)
+            .where(columns.judge_prompt_version.is_not(None))
+            .distinct()
+            .order_by(columns.rater, columns.judge_prompt_version)
+        )
+        found: dict[str, list[str]] = {}
+        with self._reading() as connection:
+            for rater, version in connection.execute(query):
+                found.setdefault(rater, []).append(version)
+        return found
+
     def _keep_votes(self, table: pa.Table, last_row: int, last_id: str, *, n_changes: int) -> None:
         """Write the columns, unless a row was changed or deleted since they were read."""
         sink = pa.BufferOutputStream()
