@@ -23,6 +23,8 @@ def explained(tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         said = " ".join(str(error).split())
+        if "401" in said or "403" in said:
+            said += " (set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)"
         raise ParityError(f"MLflow at {tracking_uri}: {said}") from error
 
 
@@ -51,9 +53,15 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None if artifacts is None else artifacts.resolve().as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise  # no other process has made it meanwhile
     if experiment.lifecycle_stage != "active":
         raise ParityError(
-            f"experiment {name} was deleted in MLflow: restore it there, or choose another board"
+            f"experiment {name} was deleted in MLflow: restore it with mlflow experiments restore "
+            f"-x {experiment.experiment_id}, or choose another board"
         )
     return str(experiment.experiment_id)

@@ -26,6 +26,7 @@ from evalcore.stats.vote_source import named_comparisons, unique_names
 from evalcore.store import Store
 from leaderboards.experiments import explained, open_experiment, quiet
 from leaderboards.mirror import metric_keys
+from leaderboards.writers import writing
 
 __all__ = ["JudgingSync", "sync_judging"]
 
@@ -79,19 +80,20 @@ def sync_judging(
     with quiet(), explained(tracking_uri):
         client = MlflowClient(tracking_uri=tracking_uri)
         experiment_id = open_experiment(client, name, artifacts)
-        for report in reports:
-            table = _verdict_table(store, report.judge)
-            comparisons = _comparison_table(store, report.judge)
-            job = content_hash(
-                [_VERSION, jsonable(report), _rows_hash(table), _rows_hash(comparisons)]
-            )
-            present = _runs(client, experiment_id, report.judge)
-            if job not in present.values():
-                _write(client, experiment_id, report, job=job, tables=(table, comparisons))
-                n_created += 1
-            for run_id, earlier in present.items():
-                if earlier != job:
-                    client.delete_run(run_id)
+        with writing(client, experiment_id):
+            for report in reports:
+                table = _verdict_table(store, report.judge)
+                comparisons = _comparison_table(store, report.judge)
+                job = content_hash(
+                    [_VERSION, jsonable(report), _rows_hash(table), _rows_hash(comparisons)]
+                )
+                present = _runs(client, experiment_id, report.judge)
+                if job not in present.values():
+                    _write(client, experiment_id, report, job=job, tables=(table, comparisons))
+                    n_created += 1
+                for run_id, earlier in present.items():
+                    if earlier != job:
+                        client.delete_run(run_id)
     return JudgingSync(
         tracking_uri=tracking_uri,
         experiment=name,

@@ -8,22 +8,42 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from evalcore.hashing import content_hash
 from evalcore.records import Estimate, EvalRun, ModelSpec, Standing
+from evalcore.spreadsheet import Cell
+from leaderboards.flat import flat_rows, mlflow_name
 from leaderboards.records import Leaderboard
 from leaderboards.rounding import decimals, standard_error, with_interval
 from leaderboards.variants import model_string
 
-__all__ = ["Unit", "metric_keys", "model_params", "row_units", "shared_view", "task_units"]
+__all__ = [
+    "MIRROR_VERSION",
+    "Point",
+    "Unit",
+    "finite",
+    "metric_keys",
+    "model_params",
+    "row_units",
+    "shared_view",
+    "task_units",
+]
 
-_MIRROR_VERSION = 1
+MIRROR_VERSION = 2
 """Part of every unit's hash: raised when what is written changes, so that it is written again."""
 
 _HEADLINE_TASKS = 18
+_SHORT = (
+    ("decode_tokens_per_s", "tok_s", 1.0),
+    ("prefill_tokens_per_s", "prefill_tok_s", 1.0),
+    ("peak_memory_bytes", "mem_gb", 1e9),
+    ("size_on_disk_bytes", "disk_gb", 1e9),
+    ("api_usd", "usd", 1.0),
+)
+"""Names as MLflow's users expect them."""
 _FORBIDDEN = re.compile(r"[^\w\-. :/]", re.ASCII)
 _LONGEST_KEY = 250
 _LONGEST_TAG = 8_000
@@ -31,17 +51,32 @@ _LONGEST_PARAM = 6_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """One MLflow run: a leaderboard's row, or a model on a task."""
+class Point:
+    """A metric at a step."""
 
-    kind: Literal["leaderboard", "task"]
+    key: str
+    value: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One MLflow run: a leaderboard's row, a model on a task, a rating, or a study."""
+
+    kind: Literal["leaderboard", "task", "rating", "study"]
     name: str
     unit_hash: str
     """Over everything that is written; a unit that is there already is not written again."""
-    fingerprint: str
-    """Of the model."""
-    run: EvalRun | None
-    """What the unit tells of; None for a leaderboard's row."""
+    fingerprint: str | None = None
+    """Of the model; None for what is about several."""
+    run: EvalRun | None = None
+    """What the unit tells of, for a model on a task."""
+    points: tuple[Point, ...] = ()
+    """Further metrics, which change from step to step."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Text by file name."""
+    rows: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
+    """Tables by the name of a Parquet file."""
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -59,10 +94,10 @@ def row_units(leaderboard: Leaderboard, *, board: str, now_ms: int) -> list[Unit
     millisecond apart, the best one last, so that MLflow, which lists the newest run first, shows
     them in order.
     """
-    metrics = [_headline(leaderboard, standing) for standing in leaderboard.standings]
+    metrics = [_headline(leaderboard, row) for row in flat_rows(leaderboard)]
     places = decimals(standing.rating for standing in leaderboard.ranked)
-    tags = [_row_tags(standing, places) for standing in leaderboard.standings]
-    board_hash = content_hash([_MIRROR_VERSION, board, metrics, tags])
+    tags = [_row_tags(leaderboard, standing, places) for standing in leaderboard.standings]
+    board_hash = content_hash([MIRROR_VERSION, board, metrics, tags])
     n_rows = len(leaderboard.standings)
     return [
         Unit(
@@ -126,11 +161,18 @@ def shared_view(leaderboard: Leaderboard) -> dict[str, object]:
     tasks = list(
         metric_keys([column.key for column in leaderboard.columns[:_HEADLINE_TASKS]]).values()
     )
+    compared = {
+        f"metrics.`{source.kind}_{what}`": 110
+        for source in leaderboard.sources
+        for what in ("rating", "win_rate")
+        if what == "rating" or leaderboard.reference is not None
+    }
     widths = {
         "metrics.`rank`": 70,
         "tags.`parity.rating`": 170,
         "tags.`parity.ranks`": 110,
         "tags.`parity.ties`": 100,
+        **compared,
         **{f"metrics.`{key}`": 130 for key in tasks},
         "metrics.`tok_s`": 90,
         "metrics.`mem_gb`": 90,
@@ -163,16 +205,31 @@ def model_params(spec: ModelSpec) -> dict[str, str]:
     return {key: value[:_LONGEST_PARAM] for key, value in fields.items() if value}
 
 
-def _row_tags(standing: Standing, places: int) -> dict[str, str]:
+def _row_tags(leaderboard: Leaderboard, standing: Standing, places: int) -> dict[str, str]:
+    told = _model_tags(standing.model) | _verdict_tags(leaderboard, standing.model.fingerprint)
     if standing.rank is None:
-        return _model_tags(standing.model)
+        return told
     low, high = standing.rank_low, standing.rank_high
     return {
-        **_model_tags(standing.model),
+        **told,
         "parity.rating": with_interval(standing.rating, places),
         "parity.ranks": str(low) if low == high else f"{low}–{high}",
         "parity.ties": standing.tie_group,
     }
+
+
+def _verdict_tags(leaderboard: Leaderboard, fingerprint: str) -> dict[str, str]:
+    """Say in words how the model compares with the reference, and that it is deprecated."""
+    tags = {}
+    if fingerprint in leaderboard.deprecated:
+        tags["parity.deprecated"] = leaderboard.deprecated[fingerprint].reason[:_LONGEST_TAG]
+    if fingerprint in leaderboard.score_versus:
+        tags["parity.score_verdict"] = leaderboard.score_versus[fingerprint].verdict
+    for source in leaderboard.sources:
+        row = source.rows.get(fingerprint)
+        if row is not None and row.versus is not None:
+            tags[f"parity.{source.kind}_verdict"] = row.versus.verdict
+    return tags
 
 
 def _model_tags(spec: ModelSpec) -> dict[str, str]:
@@ -182,30 +239,19 @@ def _model_tags(spec: ModelSpec) -> dict[str, str]:
     }
 
 
-def _headline(leaderboard: Leaderboard, standing: Standing) -> dict[str, float]:
-    """Name the row's few numbers; those of the first tasks among them."""
-    work = standing.efficiency
-    ranks = {
-        "rank": standing.rank,
-        "rank_lo": standing.rank_low,
-        "rank_hi": standing.rank_high,
-    }
-    numbers = {
-        "rating": standing.rating.value,
-        "rating_lo": standing.rating.low,
-        "rating_hi": standing.rating.high,
-        **{name: float(rank) for name, rank in ranks.items() if rank is not None},
-        "tok_s": work.decode_tokens_per_s,
-        "prefill_tok_s": work.prefill_tokens_per_s,
-        "mem_gb": work.peak_memory_bytes / 1e9 or math.nan,
-        "disk_gb": work.size_on_disk_bytes / 1e9 or math.nan,
-        **{
-            column.key: standing.metrics[column.key].value
-            for column in leaderboard.columns[:_HEADLINE_TASKS]
-            if column.key in standing.metrics
-        },
-    }
-    return _finite(numbers)
+def _headline(leaderboard: Leaderboard, row: Mapping[str, Cell]) -> dict[str, float]:
+    """Name the row's numbers; of the tasks, those of the first ones, whose details are below it."""
+    keys = [column.key for column in leaderboard.columns]
+    numbers: dict[str, float] = {}
+    for name, value in row.items():
+        of_task = next((key for key in keys if name == key or name.startswith(f"{key}_")), None)
+        is_shown = of_task is None or (name == of_task and name in keys[:_HEADLINE_TASKS])
+        if is_shown and isinstance(value, int | float):
+            numbers[mlflow_name(name)] = float(value)
+    for name, short, unit in _SHORT:
+        if isinstance(value := row.get(name), int | float):
+            numbers[short] = value / unit
+    return finite(numbers)
 
 
 def _task_unit(run: EvalRun, *, board: str, model_name: str) -> Unit:
@@ -214,7 +260,7 @@ def _task_unit(run: EvalRun, *, board: str, model_name: str) -> Unit:
         "n_examples": str(run.n_examples),
         **{key: str(value)[:_LONGEST_PARAM] for key, value in sorted(run.params.items())},
     }
-    numbers = _finite(_task_numbers(run))
+    numbers = finite(_task_numbers(run))
     start_ms = _unix_ms(run.created_utc)
     tags = {
         **_model_tags(run.spec),
@@ -228,7 +274,7 @@ def _task_unit(run: EvalRun, *, board: str, model_name: str) -> Unit:
     return Unit(
         kind="task",
         name=f"{model_name} · {run.task}",
-        unit_hash=content_hash([_MIRROR_VERSION, board, model_name, params, numbers, tags]),
+        unit_hash=content_hash([MIRROR_VERSION, board, model_name, params, numbers, tags]),
         fingerprint=run.spec.fingerprint,
         run=run,
         tags=tags,
@@ -256,7 +302,7 @@ def _estimate_numbers(name: str, estimate: Estimate) -> Iterable[tuple[str, floa
         yield f"{name}_unscored", float(estimate.n_unscored)
 
 
-def _finite(numbers: Mapping[str, float] | Iterable[tuple[str, float]]) -> dict[str, float]:
+def finite(numbers: Mapping[str, float] | Iterable[tuple[str, float]]) -> dict[str, float]:
     """Translate names, and leave out nan and infinities, which MLflow can't sort or clips."""
     known = dict(numbers)
     keys = metric_keys(list(known))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalcore.records import Estimate, EvalRun, RaterKind, Standing
+from evalcore.votes.columns import Votes
 from leaderboards.pairs import Pair, Pairs
 from leaderboards.request import BoardRequest, By
 
@@ -75,6 +76,8 @@ class Source:
     warnings: tuple[str, ...]
     pairs: Pairs
     """Every two models that have a rating, on the Elo scale."""
+    votes: Votes = field(repr=False)
+    """The comparisons themselves; models go by fingerprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,7 @@ def make_source(
         scale=result.scale,
         warnings=tuple(_named(warning, names) for warning in result.warnings),
         pairs=_pairs(votes, result, level=request.level),
+        votes=votes,
     )
 
 

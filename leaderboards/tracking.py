@@ -8,6 +8,10 @@ variant               LoggedModel, one for each fingerprint
 leaderboard's row     run, tag ``parity.kind=leaderboard``: rating, interval, ranks, speed, memory
 model on a task       child run, tag ``parity.kind=task``: every metric with its standard error and
                       interval; the task as dataset; prompts, answers and scores as Parquet file
+ratings by votes      run, tag ``parity.kind=rating``: each model's rating, its step being the
+                      votes so far; the leaderboard as table, CSV and Markdown
+study                 run, tag ``parity.kind=study``: what was asked; once it is locked, win rates,
+                      agreement and the votes
 ====================  ==========================================================================
 
 A unit that is there already, by its tag ``parity.unit_hash``, is not written again. Rows that a
@@ -35,6 +39,7 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.entities.logged_model_status import LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from evalcore.codec import to_json
@@ -44,9 +49,12 @@ from evalcore.store import Store
 from leaderboards.experiments import explained, open_experiment, quiet
 from leaderboards.markdown import leaderboard_markdown
 from leaderboards.mirror import Unit, model_params, row_units, shared_view, task_units
+from leaderboards.mirror_votes import rating_units, study_units
 from leaderboards.records import Leaderboard
 from leaderboards.samples import load_samples, prompt_text
+from leaderboards.studied import study_outcomes
 from leaderboards.variants import model_string, slug
+from leaderboards.writers import writing
 
 __all__ = ["SyncResult", "sync"]
 
@@ -126,13 +134,16 @@ def sync(
     with quiet(), explained(tracking_uri):
         client = MlflowClient(tracking_uri=tracking_uri)
         experiment_id = open_experiment(client, f"parity/{board}", artifacts)
-        target = _Target(
-            client=client,
-            experiment_id=experiment_id,
-            model_ids=_logged_models(client, experiment_id, leaderboard),
-        )
-        n_created, n_unchanged, n_retired = _write_units(target, leaderboard, store, board=board)
-        _describe(target, leaderboard)
+        with writing(client, experiment_id):
+            target = _Target(
+                client=client,
+                experiment_id=experiment_id,
+                model_ids=_logged_models(client, experiment_id, leaderboard),
+            )
+            n_created, n_unchanged, n_retired = _write_units(
+                target, leaderboard, store, board=board
+            )
+            _describe(target, leaderboard)
     return SyncResult(
         tracking_uri=tracking_uri,
         experiment=f"parity/{board}",
@@ -194,8 +205,13 @@ def _write_units(
     target: _Target, leaderboard: Leaderboard, store: Store, *, board: str
 ) -> tuple[int, int, int]:
     """Write what is missing and retire what is outdated; return created, unchanged, retired."""
-    rows = row_units(leaderboard, board=board, now_ms=round(1000 * time.time()))
+    now_ms = round(1000 * time.time())
+    rows = row_units(leaderboard, board=board, now_ms=now_ms)
     tasks = task_units(leaderboard, board=board)
+    others = [
+        *rating_units(leaderboard, board=board, now_ms=now_ms),
+        *study_units(study_outcomes(store), board=board, now_ms=now_ms),
+    ]
     present = _present(target)
     finished = {
         run.data.tags["parity.unit_hash"]: run.info.run_id
@@ -203,22 +219,40 @@ def _write_units(
         if run.info.status == "FINISHED"  # others were cut short, and are written again
     }
     ids = {}
-    for unit in reversed(rows):
+    for unit in (*reversed(rows), *others):
         ids[unit.unit_hash] = finished.get(unit.unit_hash) or _write(target, unit)
     parents = {unit.fingerprint: ids[unit.unit_hash] for unit in rows}
     for unit in tasks:
         parent = parents[unit.fingerprint]
         run_id = finished.get(unit.unit_hash)
+        if run_id is not None and present[run_id].data.tags.get("mlflow.parentRunId") != parent:
+            run_id = run_id if _move(target, run_id, parent) else None
         if run_id is None:
+            finished.pop(unit.unit_hash, None)
             run_id = _write(target, unit, parent=parent, store=store)
-        elif present[run_id].data.tags.get("mlflow.parentRunId") != parent:
-            target.client.set_tag(run_id, "mlflow.parentRunId", parent)
         ids[unit.unit_hash] = run_id
     outdated = present.keys() - set(ids.values())
     for run_id in outdated:
-        target.client.delete_run(run_id)
+        _retire(target, run_id)
     n_unchanged = len(ids.keys() & finished.keys())
     return len(ids) - n_unchanged, n_unchanged, len(outdated)
+
+
+def _move(target: _Target, run_id: str, parent: str) -> bool:
+    """Put a result below another row; False if somebody has deleted it meanwhile."""
+    try:
+        target.client.set_tag(run_id, "mlflow.parentRunId", parent)
+    except MlflowException:
+        if target.client.get_run(run_id).info.lifecycle_stage == "active":
+            raise
+        return False
+    return True
+
+
+def _retire(target: _Target, run_id: str) -> None:
+    """Delete a run, unless somebody has done so meanwhile."""
+    if target.client.get_run(run_id).info.lifecycle_stage == "active":
+        target.client.delete_run(run_id)
 
 
 def _present(target: _Target) -> dict[str, Run]:
@@ -255,13 +289,14 @@ def _write(
         target.experiment_id, start_time=unit.start_ms, tags=tags, run_name=unit.name
     )
     run_id = str(created.info.run_id)
-    model_id = target.model_ids[unit.fingerprint]
+    model_id = None if unit.fingerprint is None else target.model_ids[unit.fingerprint]
     dataset = None if unit.run is None else _dataset(unit.run)
-    client.log_inputs(
-        run_id,
-        datasets=[] if dataset is None else [DatasetInput(dataset)],
-        models=[LoggedModelInput(model_id)],
-    )
+    if model_id is not None:
+        client.log_inputs(
+            run_id,
+            datasets=[] if dataset is None else [DatasetInput(dataset)],
+            models=[LoggedModelInput(model_id)],
+        )
     metrics = [
         Metric(
             key=key,
@@ -275,6 +310,7 @@ def _write(
         )
         for key, value in unit.metrics.items()
     ]
+    metrics += [Metric(at.key, at.value, unit.end_ms, at.step) for at in unit.points]
     params = [Param(key, value) for key, value in unit.params.items()]
     client.log_batch(
         run_id, metrics=metrics[:_METRICS_PER_BATCH], params=params[:_PARAMS_PER_BATCH]
@@ -283,6 +319,10 @@ def _write(
         client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_BATCH])
     if unit.run is not None and store is not None:
         _log_samples(client, run_id, unit.run, store)
+    for name, text in unit.files.items():
+        client.log_text(run_id, text, name)
+    for name, rows in unit.rows.items():
+        _log_parquet(client, run_id, pd.DataFrame(rows), name)
     client.set_terminated(run_id, end_time=unit.end_ms)
     return run_id
 
@@ -309,7 +349,11 @@ def _log_samples(client: MlflowClient, run_id: str, run: EvalRun, store: Store) 
         }
         for sample in load_samples(store, run)
     )
+    _log_parquet(client, run_id, table, "samples")
+
+
+def _log_parquet(client: MlflowClient, run_id: str, table: pd.DataFrame, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.parquet"
+        path = Path(folder) / f"{name}.parquet"
         table.to_parquet(path, index=False)
         client.log_artifact(run_id, str(path))

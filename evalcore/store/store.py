@@ -30,6 +30,7 @@ from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_i
 from evalcore.store.intake import Sources
 from evalcore.store.score_tables import ScoreTable, ScoreTables
 from evalcore.store.studies import Studies
+from evalcore.store.study_facts import StudyFacts
 from evalcore.store.verdicts import Verdicts
 
 __all__ = ["VOTE_FIELDS", "Answered", "ScoreTable", "Store"]
@@ -54,7 +55,9 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-class Store(Ballots, Boards, ScoreTables, Sources, Claims, Studies, Verdicts, Database):
+class Store(
+    Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, Verdicts, Database
+):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can
