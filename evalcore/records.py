@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from evalcore.hashing import content_hash
@@ -177,19 +178,16 @@ class ModelSpec:
 
         Files count by their content, not by their place: a model that was moved keeps its results.
         """
-        where = self.sha256 or [self.weights, self.revision]
-        content: dict[str, Any] = {
-            "backend": self.backend,
-            "weights": where,
-            "quantization": self.quantization,
-            "adapters": [[a.sha256 or a.path, float(a.weight)] for a in self.adapters],
-            "dtype": self.dtype,
-            "chat_template": self.chat_template,
-            "options": self.options,
-        }
-        if self.combination is not None:  # exact sums keep the hashes that they always had
-            content["combination"] = asdict(self.combination)
-        return content_hash(content)
+        return _variant_hash(
+            self.backend,
+            self.sha256 or (self.weights, self.revision),
+            self.quantization,
+            tuple((a.sha256 or a.path, float(a.weight)) for a in self.adapters),
+            self.dtype,
+            self.chat_template,
+            tuple((key, value) for key, value in self.options),
+            self.combination,
+        )
 
     @property
     def base(self) -> ModelSpec:
@@ -206,6 +204,31 @@ class ModelSpec:
     def with_adapters(self, adapters: tuple[Adapter, ...]) -> ModelSpec:
         """Return the same model with another stack; without one there is nothing to combine."""
         return replace(self, adapters=adapters, combination=self.combination if adapters else None)
+
+
+@lru_cache(maxsize=4096)  # a large board asks for the same ones tens of thousands of times
+def _variant_hash(
+    backend: str,
+    where: str | tuple[str, str | None],
+    quantization: str | None,
+    adapters: tuple[tuple[str, float], ...],
+    dtype: str | None,
+    chat_template: str | None,
+    options: tuple[tuple[str, str], ...],
+    combination: Combination | None,
+) -> str:
+    content: dict[str, Any] = {
+        "backend": backend,
+        "weights": where,
+        "quantization": quantization,
+        "adapters": adapters,
+        "dtype": dtype,
+        "chat_template": chat_template,
+        "options": options,
+    }
+    if combination is not None:  # exact sums keep the hashes that they always had
+        content["combination"] = asdict(combination)
+    return content_hash(content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

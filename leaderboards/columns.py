@@ -15,7 +15,12 @@ __all__ = ["best_first", "is_mean_share", "make_column"]
 
 
 def make_column(
-    runs: Mapping[str, EvalRun], values: TaskValues, *, in_rating: bool, level: float
+    runs: Mapping[str, EvalRun],
+    values: TaskValues,
+    *,
+    in_rating: bool,
+    is_share: bool,
+    level: float,
 ) -> Column:
     """Make a column from the runs, by fingerprint, of one version of a task."""
     run = next(iter(runs.values()))
@@ -31,10 +36,10 @@ def make_column(
         task_hash=run.task_hash,
         n_examples=len(values.table.example_ids),
         in_rating=in_rating,
-        is_share=in_rating and is_mean_share(runs, values),
+        is_share=in_rating and is_share,
         runs=runs,
         pairs=pairs,
-        tie_groups=pairs.letters(order),
+        order=tuple(order),
         best=pairs.not_worse(order),
     )
 
@@ -48,11 +53,9 @@ def is_mean_share(runs: Mapping[str, EvalRun], values: TaskValues) -> bool:
     metric = next(iter(runs.values())).primary_metric
     if not values.is_plain_share or not all(run.higher_is_better[metric] for run in runs.values()):
         return False
-    return all(
-        math.isclose(_mean(values, fingerprint), run.estimates[metric].value, abs_tol=1e-9)
-        for fingerprint, run in runs.items()
-        if not math.isnan(run.estimates[metric].value)
-    )
+    told = np.array([runs[name].estimates[metric].value for name in values.table.fingerprints])
+    close = np.isclose(values.means, told, rtol=1e-9, atol=1e-9)
+    return bool((close | np.isnan(told)).all())
 
 
 def best_first(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> list[str]:
@@ -63,9 +66,3 @@ def best_first(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> 
         return math.isnan(value), -value if higher_is_better else value
 
     return sorted(estimates, key=place)
-
-
-def _mean(values: TaskValues, fingerprint: str) -> float:
-    scored = values.of(fingerprint)
-    scored = scored[~np.isnan(scored)]
-    return float(scored.mean()) if len(scored) else math.nan

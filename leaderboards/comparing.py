@@ -80,6 +80,14 @@ class TaskValues:
         return None if len(np.unique(weights[weights > 0])) <= 1 else weights
 
     @property
+    def means(self) -> NDArray[np.float64]:
+        """Mean of each model's scored values, (n_models,); nan without one."""
+        scored = ~np.isnan(self.table.values)
+        n = scored.sum(axis=1)
+        sums = np.where(scored, self.table.values, 0.0).sum(axis=1)
+        return np.asarray(np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0))
+
+    @property
     def is_plain_share(self) -> bool:
         """True if all values lie in [0, 1] and count the same, so that averaging makes sense."""
         values, weights = self.table.values, self.table.weights

@@ -66,6 +66,7 @@ class Pairs:
         self._adjusted = np.minimum(self._adjusted, self._adjusted.T)
         self._level = level
         self._compare = compare
+        self._letters: dict[tuple[str, ...], dict[str, str]] = {}
 
     @cached_property
     def significant(self) -> NDArray[np.bool_]:
@@ -100,8 +101,12 @@ class Pairs:
         return np.asarray(found & known & known[:, None])
 
     def letters(self, order: Sequence[str]) -> dict[str, str]:
-        """Tie groups by fingerprint, for models from best to worst."""
-        return dict(zip(order, tie_letters(range(len(order)), self.differ(order)), strict=True))
+        """Tie groups by fingerprint, for models from best to worst; made once."""
+        key = tuple(order)
+        if key not in self._letters:
+            told = tie_letters(range(len(key)), self.differ(key))
+            self._letters[key] = dict(zip(key, told, strict=True))
+        return self._letters[key]
 
     def not_worse(self, order: Sequence[str]) -> tuple[str, ...]:
         """Find the first of some models and those that don't differ from it significantly."""

@@ -139,10 +139,15 @@ class Column:
     """By fingerprint; a model that was not run on the task is missing."""
     pairs: Pairs
     """Every two of its models, on the scale of the examples' values."""
-    tie_groups: Mapping[str, str]
-    """Letters by fingerprint; models that share one are not significantly different here."""
+    order: tuple[str, ...]
+    """Fingerprints from best to worst."""
     best: tuple[str, ...]
     """The best model's fingerprint, and those of all that are not significantly different."""
+
+    @property
+    def tie_groups(self) -> Mapping[str, str]:
+        """Letters by fingerprint; models that share one are not significantly different here."""
+        return self.pairs.letters(self.order)
 
     @property
     def key(self) -> str:

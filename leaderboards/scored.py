@@ -46,7 +46,11 @@ def scored_part(
     rated = averaged or (list(values) if len(values) == 1 else [])
     columns = tuple(
         make_column(
-            selection.runs[task], values[task], in_rating=task in rated, level=request.level
+            selection.runs[task],
+            values[task],
+            in_rating=task in rated,
+            is_share=task in averaged,
+            level=request.level,
         )
         for task in sorted(values, key=lambda task: (task not in rated, task))
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ __all__ = ["shared_agreement"]
 _LABELS = np.array(["model_a", "model_b", "tie"])
 _BY_WINNER = np.array([0, 1, 2, 2])
 _TURNED = np.array([1, 0, 2])
+_LARGEST_TABLE = 1 << 28
 
 
 def shared_agreement(
@@ -40,18 +43,19 @@ def shared_agreement(
     """
     if verdicts.example is None or votes.example is None:
         return None
-    by_judge = _labelled(verdicts, verdicts.example.codes)
-    by_person = _labelled(votes, votes.example.codes)
-    first = np.searchsorted(by_judge[0], by_person[0], side="left")
-    last = np.searchsorted(by_judge[0], by_person[0], side="right")
+    by_judge, by_person = _shared(
+        _labelled(verdicts, verdicts.example.codes), _labelled(votes, votes.example.codes)
+    )
+    first = np.searchsorted(by_judge.unit, by_person.unit, side="left")
+    last = np.searchsorted(by_judge.unit, by_person.unit, side="right")
     n_each = last - first
     if not n_each.sum():
         return None
     person = np.repeat(np.arange(len(n_each)), n_each)
     offset = np.arange(len(person)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
     judge = first[person] + offset
-    unit = by_person[0][person]
-    labels = _LABELS[by_judge[1][judge]], _LABELS[by_person[1][person]]
+    unit = by_person.unit[person]
+    labels = _LABELS[by_judge.label[judge]], _LABELS[by_person.label[person]]
     m = len(votes.models)
     sides = unit // m % m, unit % m
     return SharedAgreement(
@@ -69,23 +73,48 @@ def shared_agreement(
     )
 
 
-def _labelled(
-    votes: Votes, examples: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Units and labels from the view of the model named first, sorted by unit."""
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """Labels from the view of the model named first, ``(n,)`` each."""
+
+    unit: NDArray[np.int64]
+    label: NDArray[np.int64]
+    rater: NDArray[np.int64]
+
+    def take(self, rows: NDArray[Any]) -> _Labelled:
+        return _Labelled(self.unit[rows], self.label[rows], self.rater[rows])
+
+    def once(self) -> _Labelled:
+        """Sort by unit, and keep the first label of each rater on it."""
+        rows = self.take(np.lexsort((np.arange(len(self.unit)), self.rater, self.unit)))
+        again = np.zeros(len(rows.unit), dtype=bool)
+        again[1:] = (rows.unit[1:] == rows.unit[:-1]) & (rows.rater[1:] == rows.rater[:-1])
+        return rows.take(~(again & (rows.rater >= 0)))
+
+
+def _labelled(votes: Votes, examples: NDArray[np.int32]) -> _Labelled:
     m = len(votes.models)
     a, b = votes.model_a.astype(np.int64), votes.model_b.astype(np.int64)
     unit = (examples.astype(np.int64) * m + np.minimum(a, b)) * m + np.maximum(a, b)
     label = _BY_WINNER[votes.winner]
-    label = np.where(a < b, label, _TURNED[label])
     rater = np.zeros(len(unit), np.int64) if votes.rater is None else votes.rater.codes
-    order = np.lexsort((np.arange(len(unit)), rater, unit))
-    unit, label, rater = unit[order], label[order], rater[order]
-    known = examples[order] >= 0
-    again = np.zeros(len(unit), dtype=bool)
-    again[1:] = (unit[1:] == unit[:-1]) & (rater[1:] == rater[:-1]) & (rater[1:] >= 0)
-    rows = known & ~again
-    return unit[rows], label[rows]
+    found = _Labelled(unit, np.where(a < b, label, _TURNED[label]), rater)
+    return found if (examples >= 0).all() else found.take(examples >= 0)
+
+
+def _shared(first: _Labelled, second: _Labelled) -> tuple[_Labelled, _Labelled]:
+    """Keep the units that both have; most of a million votes have none, and sorting is dear."""
+    kept = first.take(_is_among(first.unit, second.unit)).once()
+    return kept, second.take(_is_among(second.unit, first.unit)).once()
+
+
+def _is_among(units: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    size = int(max(units.max(initial=0), others.max(initial=0))) + 1
+    if size > _LARGEST_TABLE:
+        return np.isin(units, others)
+    there = np.zeros(size, dtype=bool)
+    there[others] = True
+    return there[units]
 
 
 def _with_each(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -249,8 +248,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 def tie_letters(order: Sequence[int], significant: ArrayLike) -> list[str]:
     """Mark models that are not significantly different by a common letter.
 
-    The compact letter display by insertion and absorption [1]_: two models share a letter if and
-    only if they are not significantly different. The best model has an ``a``.
+    The compact letter display [1]_: two models share a letter if and only if they are not
+    significantly different. A letter stands for a largest set of models of which no two differ; all
+    such sets are found by Bron and Kerbosch's algorithm with pivots [2]_, which gives the same
+    letters as insertion and absorption in less time. The best model has an ``a``.
 
     Parameters
     ----------
@@ -278,11 +279,13 @@ def tie_letters(order: Sequence[int], significant: ArrayLike) -> list[str]:
     n_models = len(order)
     if sorted(order) != list(range(n_models)) or differs.shape != (n_models, n_models):
         raise InputError("order must be a permutation and significant a square matrix to match it")
-    groups = [(1 << n_models) - 1] if n_models else []
-    for better, worse in combinations(range(n_models), 2):
-        if differs[order[better], order[worse]] or differs[order[worse], order[better]]:
-            groups = _separate(groups, 1 << better, 1 << worse)
-    members = sorted([place for place in range(n_models) if group >> place & 1] for group in groups)
+    differs = differs | differs.T
+    alike = [
+        sum(1 << other for other in np.flatnonzero(~differs[model][list(order)]).tolist())
+        & ~(1 << place)
+        for place, model in enumerate(order)
+    ]
+    members = sorted(_places(group) for group in _largest_groups(alike))
     letters = [""] * n_models
     for index, places in enumerate(members):
         for place in places:
@@ -375,12 +378,36 @@ def _group_sums(parts: NDArray[np.float64], groups: ArrayLike | None) -> NDArray
     return np.bincount(group_codes(np.asarray(groups)[scored]), parts[scored]).astype(float)
 
 
-def _separate(groups: list[int], better: int, worse: int) -> list[int]:
-    """Split each group, a bit mask of places, that holds both; drop parts within another group."""
-    both = better | worse
-    kept = [group for group in groups if group & both != both]
-    parts = [group & ~one for group in groups if group & both == both for one in (worse, better)]
-    return kept + [part for part in parts if all(part & group != part for group in kept)]
+def _largest_groups(alike: Sequence[int]) -> list[int]:
+    """Find all largest sets of places that are pairwise alike, as bit masks.
+
+    ``alike`` has for each place the bit mask of the others that it is like.
+    """
+    found: list[int] = []
+    todo = [(0, (1 << len(alike)) - 1, 0)] if alike else []
+    while todo:
+        group, candidates, excluded = todo.pop()
+        if not candidates | excluded:
+            found.append(group)
+            continue
+        pivot = max(
+            _places(candidates | excluded), key=lambda at: (alike[at] & candidates).bit_count()
+        )
+        for place in _places(candidates & ~alike[pivot]):
+            todo.append((group | 1 << place, candidates & alike[place], excluded & alike[place]))
+            candidates &= ~(1 << place)
+            excluded |= 1 << place
+    return found
+
+
+def _places(mask: int) -> list[int]:
+    """Positions of the bits that are set, growing."""
+    places = []
+    while mask:
+        lowest = mask & -mask
+        places.append(lowest.bit_length() - 1)
+        mask ^= lowest
+    return places
 
 
 def _letter(index: int) -> str:

@@ -157,7 +157,7 @@ def _counts(connection: Connection, task_hash: str, metric: str) -> dict[str, in
         .where(score.task_hash == task_hash, score.metric == metric)
         .group_by(score.fingerprint)
     )
-    return {fingerprint: count for fingerprint, count in connection.execute(query)}
+    return {fingerprint: count for fingerprint, count in connection.execute(query).all()}
 
 
 def _n_changes(connection: Connection) -> int:
@@ -171,7 +171,7 @@ def _kept(
     cache = board_schema.score_cache
     query = cache.select().where(cache.c.task_hash == task_hash, cache.c.metric == metric)
     pieces: dict[str, _Piece] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         if counts.get(row.fingerprint) == row.n_scores:
             values, weights = np.frombuffer(row.content).reshape(2, -1)
             pieces[row.fingerprint] = values, weights
@@ -193,7 +193,7 @@ def _read(
         query = sa.select(score.example_id, score.value, score.weight).where(
             score.task_hash == task_hash, score.metric == metric, score.fingerprint == fingerprint
         )
-        for example_id, value, weight in connection.execute(query):
+        for example_id, value, weight in connection.execute(query).all():
             if (column := place.get(example_id)) is not None:
                 values[column], weights[column] = nan_if_null(value), weight
         read[fingerprint] = values, weights

@@ -1,0 +1,280 @@
+"""How long a leaderboard takes from the workspace, and MLflow's own search beside it.
+
+    python benchmarks/leaderboard.py [--votes N] [--models N] [--tasks N] [--examples N]
+    python benchmarks/leaderboard.py --mlflow [--runs N]
+
+The first makes a workspace of votes by people and a judge, and of scores, on SQLite. Its standings
+are read once, which also keeps what the next readings need, and then five times more. The second
+puts as many runs into MLflow (SQLite) as the workspace has, and orders them by a metric in turns
+with the leaderboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from evalcore.codec import to_json
+from evalcore.hashing import content_hash
+from evalcore.records import Efficiency, EvalRun, Example, Message, ModelSpec
+from evalcore.stats.intervals import proportion_estimate
+from evalcore.store import Store, open_store
+from leaderboards.standings import standings
+
+NOW = "2026-01-01T00:00:00Z"
+CHUNK = 100_000
+
+
+def specs(n_models: int) -> list[ModelSpec]:
+    return [
+        ModelSpec(name=f"model {place:03d}", backend="imported", weights=f"model {place:03d}")
+        for place in range(n_models)
+    ]
+
+
+def add_votes(store: Store, models: list[ModelSpec], n_votes: int) -> None:
+    rng = np.random.default_rng(0)
+    names = np.array([spec.fingerprint for spec in models])
+    strength = rng.normal(0, 0.7, len(models))
+    examples = np.array([content_hash(["example", place]) for place in range(5_000)])
+    for start in range(0, n_votes, CHUNK):
+        n = min(CHUNK, n_votes - start)
+        a = rng.integers(0, len(models), n)
+        b = (a + rng.integers(1, len(models), n)) % len(models)
+        wins = rng.random(n) < 1 / (1 + np.exp(strength[b] - strength[a]))
+        winner = np.where(rng.random(n) < 0.2, "tie", np.where(wins, "model_a", "model_b"))
+        is_human = rng.random(n) < 0.5
+        rater = np.array([f"rater {k}" for k in range(3_000)])[rng.integers(0, 3_000, n)]
+        columns = {
+            "id": [f"{start + place:032x}" for place in range(n)],
+            "example_id": examples[rng.integers(0, len(examples), n)].tolist(),
+            "model_a": names[a].tolist(),
+            "model_b": names[b].tolist(),
+            "winner": winner.tolist(),
+            "rater": np.where(is_human, rater, "judge").tolist(),
+            "rater_kind": np.where(is_human, "human", "judge").tolist(),
+            "swapped": [False] * n,
+            "created_utc": [NOW] * n,
+            "explanation": [""] * n,
+        }
+        insert(store, "comparison", columns)
+
+
+def add_scores(store: Store, models: list[ModelSpec], n_tasks: int, n_examples: int) -> None:
+    rng = np.random.default_rng(1)
+    skill = rng.uniform(0.3, 0.8, len(models))
+    for number in range(n_tasks):
+        task, task_hash = f"task {number:03d}", content_hash(["task", number])
+        ids = [content_hash([task, place]) for place in range(n_examples)]
+        contents = [
+            to_json(Example(id=key, messages=(Message(role="user", content="?"),))) for key in ids
+        ]
+        insert(store, "example", {"id": ids, "content": contents})
+        places = {"task_hash": [task_hash] * n_examples, "position": list(range(n_examples))}
+        insert(store, "task_example", {**places, "example_id": ids})
+        runs = []
+        for spec, share in zip(models, skill, strict=True):
+            values = (rng.random(n_examples) < share).astype(float)
+            shared = {"task_hash": task_hash, "metric": "exact_match"}
+            columns = {key: [value] * n_examples for key, value in shared.items()}
+            columns["fingerprint"] = [spec.fingerprint] * n_examples
+            columns |= {"example_id": ids, "value": values.tolist(), "weight": [1.0] * n_examples}
+            insert(store, "score", columns)
+            runs.append(run_of(spec, task, task_hash, values))
+        insert(
+            store,
+            "eval_run",
+            {
+                "run_id": [run.run_id for run in runs],
+                "fingerprint": [run.spec.fingerprint for run in runs],
+                "task_hash": [task_hash] * len(runs),
+                "task": [task] * len(runs),
+                "record": [to_json(run) for run in runs],
+                "created_utc": [NOW] * len(runs),
+            },
+        )
+
+
+def run_of(spec: ModelSpec, task: str, task_hash: str, values: np.ndarray) -> EvalRun:
+    return EvalRun(
+        run_id=content_hash([spec.fingerprint, task_hash]),
+        spec=spec,
+        task=task,
+        task_hash=task_hash,
+        primary_metric="exact_match",
+        higher_is_better={"exact_match": True},
+        params={"n_shot": 0, "generation": {"max_new_tokens": 16}},
+        estimates={"exact_match": proportion_estimate(values)},
+        efficiency=Efficiency(decode_tokens=900, decode_s=3.0),
+        n_examples=len(values),
+        created_utc=NOW,
+        code_version="parity-eval 0.1.0",
+        environment={"python": "3.11.7", "torch": "2.13.0"},
+    )
+
+
+def insert(store: Store, table: str, columns: dict[str, list]) -> None:
+    """Insert by the driver itself: a benchmark's data are not what it measures."""
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+    with store.engine.begin() as connection:
+        driver = connection.connection.driver_connection
+        driver.executemany(statement, zip(*columns.values(), strict=True))
+
+
+def timed(action: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and time of this process, in seconds."""
+    start, cpu = time.perf_counter(), time.process_time()
+    action()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def from_workspace(chosen: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder)) as store:
+        models = specs(chosen.models)
+        for spec in models:
+            store.add_model(spec)
+        add_votes(store, models, chosen.votes)
+        add_scores(store, models, chosen.tasks, chosen.examples)
+        said = (
+            f"{chosen.votes:,} comparisons, {chosen.models} models, {chosen.tasks} tasks of "
+            f"{chosen.examples} examples"
+        )
+        print(said)
+        first = timed(lambda: standings(store))
+        print(f"first reading          {first[0]:6.2f} s ({first[1]:.2f} s CPU)")
+        rounds = [timed(lambda: standings(store)) for _ in range(5)]
+        wall, cpu = (median(values) for values in zip(*rounds, strict=True))
+        print(f"afterwards, median     {wall:6.2f} s ({cpu:.2f} s CPU)")
+        add = {**VOTE, "model_a": models[0].fingerprint, "model_b": models[1].fingerprint}
+        insert(store, "comparison", {key: [value] for key, value in add.items()})
+        wall, cpu = timed(lambda: standings(store))
+        print(f"after one more vote    {wall:6.2f} s ({cpu:.2f} s CPU)")
+
+
+VOTE = {
+    "id": "one more",
+    "example_id": content_hash(["example", 0]),
+    "winner": "tie",
+    "rater": "rater 0",
+    "rater_kind": "human",
+    "swapped": False,
+    "created_utc": NOW,
+    "explanation": "",
+}
+
+
+def beside_mlflow(chosen: argparse.Namespace) -> None:
+    from leaderboards.tracking import MlflowClient
+
+    n_models, n_tasks = 100, chosen.runs // 100
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "out") as store:
+        models = specs(n_models)
+        for spec in models:
+            store.add_model(spec)
+        add_scores(store, models, n_tasks, 100)
+        client = MlflowClient(f"sqlite:///{Path(folder) / 'mlflow.db'}")
+        experiment = client.create_experiment("runs", artifact_location=folder)
+        fill(Path(folder) / "mlflow.db", experiment, chosen.runs)
+        standings(store)
+        ratios = []
+        for _ in range(3):
+            search, _ = timed(
+                lambda: client.search_runs(
+                    [experiment], order_by=["metrics.`metric 0` DESC"], max_results=100
+                )
+            )
+            ours, _ = timed(lambda: standings(store))
+            print(f"search_runs {search:6.2f} s, leaderboard {ours:6.2f} s")
+            ratios.append(search / ours)
+        print(f"{chosen.runs:,} runs: {median(ratios):.1f} times as fast (median of ratios)")
+
+
+def fill(database: Path, experiment: str, n_runs: int) -> None:
+    """Put runs with 30 metrics, 15 parameters and 8 tags each into MLflow's own tables."""
+    import sqlite3
+
+    rng = np.random.default_rng(2)
+    with sqlite3.connect(database) as connection:
+        for name, rows in tables(experiment, n_runs, rng):
+            rows = list(rows)
+            names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
+            connection.executemany(
+                f"INSERT INTO {name} ({names}) VALUES ({marks})", [tuple(r.values()) for r in rows]
+            )
+    connection.close()
+
+
+def tables(experiment: str, n_runs: int, rng: np.random.Generator) -> Iterator[tuple[str, list]]:
+    ids = [f"{number:032x}" for number in range(n_runs)]
+    yield (
+        "runs",
+        [
+            {
+                "run_uuid": key,
+                "name": key[-6:],
+                "source_type": "LOCAL",
+                "source_name": "",
+                "entry_point_name": "",
+                "user_id": "parity",
+                "status": "FINISHED",
+                "start_time": 1,
+                "end_time": 2,
+                "source_version": "",
+                "lifecycle_stage": "active",
+                "artifact_uri": "",
+                "experiment_id": experiment,
+            }
+            for key in ids
+        ],
+    )
+    metrics = [
+        {
+            "key": f"metric {number}",
+            "value": float(rng.random()),
+            "timestamp": 1,
+            "step": 0,
+            "is_nan": False,
+            "run_uuid": key,
+        }
+        for key in ids
+        for number in range(30)
+    ]
+    yield "metrics", metrics
+    yield "latest_metrics", metrics
+    yield (
+        "params",
+        [{"key": f"p{n}", "value": str(n), "run_uuid": key} for key in ids for n in range(15)],
+    )
+    yield (
+        "tags",
+        [
+            {"key": f"t{n}", "value": json.dumps(n), "run_uuid": key}
+            for key in ids
+            for n in range(8)
+        ],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--votes", type=int, default=1_000_000)
+    parser.add_argument("--models", type=int, default=100)
+    parser.add_argument("--tasks", type=int, default=50)
+    parser.add_argument("--examples", type=int, default=200)
+    parser.add_argument("--mlflow", action="store_true")
+    parser.add_argument("--runs", type=int, default=10_000)
+    chosen = parser.parse_args()
+    (beside_mlflow if chosen.mlflow else from_workspace)(chosen)
+
+
+if __name__ == "__main__":
+    main()
