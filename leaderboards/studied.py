@@ -61,7 +61,7 @@ class StudyOutcome:
 
 def study_outcomes(store: Store) -> list[StudyOutcome]:
     """Return all studies by name; results only of those that are locked."""
-    return [_outcome(store, row) for row in store.studies()]
+    return [_outcome(store, row) for row in store.study_rows()]
 
 
 def hidden_examples(store: Store) -> frozenset[str]:
@@ -69,7 +69,7 @@ def hidden_examples(store: Store) -> frozenset[str]:
     return store.study_examples(
         [
             row.name
-            for row in store.studies()
+            for row in store.study_rows()
             if row.status != "locked" and not row.settings.get("reveal")
         ]
     )

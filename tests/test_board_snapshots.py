@@ -78,7 +78,7 @@ def test_snapshot_that_was_tampered_with_is_refused(store):
     connection.execute("UPDATE snapshot SET content = replace(content, '0.7', '0.9')")
     connection.commit()
     connection.close()
-    with pytest.raises(WorkspaceError, match="snapshot 1 in .* was changed"):
+    with pytest.raises(WorkspaceError, match=r"snapshot 1 in .* was changed"):
         store.snapshot(1)
 
 

@@ -55,9 +55,7 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
-class Store(
-    Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, Verdicts, Database
-):
+class Store(Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, Verdicts, Database):
     """A workspace's database.
 
     Facts are inserted once: the same key again changes nothing, so that an interrupted command can

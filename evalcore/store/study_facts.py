@@ -21,7 +21,7 @@ _BATTLE_ID = 32
 class StudyFacts(Database):
     """Reading studies, their votes and the comparisons made of them."""
 
-    def studies(self) -> Sequence[sa.Row[Any]]:
+    def study_rows(self) -> Sequence[sa.Row[Any]]:
         """Return each study's row with ``n_items``, by name."""
         n_items = (
             sa.select(sa.func.count())
