@@ -87,6 +87,7 @@ def arena(
 ) -> None:
     """Serve the blind voting page: visitors ask, two models answer, names come after the vote."""
     from arena.admin.pages import with_admin
+    from arena.board.page import with_board
     from arena.live.moderation import open_moderator
     from arena.live.opening import live_arena, open_live
     from arena.live.source import Drawing
@@ -96,6 +97,7 @@ def arena(
     from arena.settings import ArenaSettings, load_secret
     from arena.settings_file import with_file
     from evalcore.store import open_store
+    from leaderboards.reading import reader
     from runners.commandline import resolved_models
 
     if add_user is not None:
@@ -129,6 +131,7 @@ def arena(
             announce(link)
 
         page = page_of(running, live.maker.drafts)
+        page = with_board(reader(opened), page)
         app = create_app(running, mount=with_admin(running, opened, page))
         serve(app, address, ready=ready)
 

@@ -52,12 +52,12 @@ ALLOWED_ROUTES: Sequence[tuple[str, str]] = (
     ("GET", r"/oauth/[a-z0-9-]+(/callback)?"),
     ("GET", r"/admin(/.*)?"),
     ("POST", r"/admin/.*"),
-    ("GET", r"/"),
-    ("GET", r"/(config|theme\.css|favicon\.ico|robots\.txt)"),
-    ("GET", r"/(assets|static|page|svelte)/[A-Za-z0-9_./-]+"),
-    ("GET", r"/gradio_api/(app_id|startup-events|heartbeat/[A-Za-z0-9_-]+)"),
-    ("GET", r"/gradio_api/queue/data"),
-    ("POST", r"/gradio_api/(queue/join|cancel|reset)"),
+    ("GET", r"/(board/?)?"),
+    ("GET", r"(/board)?/(config|theme\.css|favicon\.ico|robots\.txt)"),
+    ("GET", r"(/board)?/(assets|static|page|svelte)/[A-Za-z0-9_./-]+"),
+    ("GET", r"(/board)?/gradio_api/(app_id|startup-events|heartbeat/[A-Za-z0-9_-]+)"),
+    ("GET", r"(/board)?/gradio_api/queue/data"),
+    ("POST", r"(/board)?/gradio_api/(queue/join|cancel|reset)"),
 )
 """Method and path, matched whole; HEAD goes with GET."""
 

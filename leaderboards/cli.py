@@ -32,6 +32,8 @@ from leaderboards.commandline import (
 )
 
 if TYPE_CHECKING:
+    from evalcore.store import Store
+    from leaderboards.request import BoardRequest
     from leaderboards.tracking import SyncResult
 
 __all__ = ["deprecate", "diff", "leaderboard", "show", "snapshot", "snapshots"]
@@ -58,6 +60,11 @@ def leaderboard(
     board: Annotated[
         str, typer.Option("--board", metavar="NAME", help="Its MLflow experiment is parity/NAME.")
     ] = "main",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve it as a page that keeps up with the votes.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 7861,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -84,6 +91,9 @@ def leaderboard(
         common=common,
     )
     with open_store(workspace, store, create=False) as opened:
+        if serve:
+            _serve(opened, request, host=host, port=port, as_json=as_json)
+            return
         ranked = standings(opened, request)
         synced = None
         if sync or tracking_uri is not None:
@@ -109,6 +119,22 @@ def leaderboard(
     console.print(render(ranked))
     if synced is not None:
         _say(synced)
+
+
+def _serve(opened: Store, request: BoardRequest, *, host: str, port: int, as_json: bool) -> None:
+    """Serve the reading page until interrupted."""
+    from arena.board.page import create_board_app
+    from arena.serving import Address, serve
+    from leaderboards.reading import reader
+
+    def ready(link: str) -> None:
+        if as_json:
+            print_json({"link": link})
+        else:
+            print(f"The leaderboard is open: {link}", flush=True)
+
+    app = create_board_app(reader(opened, request))
+    serve(app, Address(host=host, port=port), ready=ready)
 
 
 def snapshot(

@@ -116,6 +116,13 @@ class ScoreTables(Database):
                 found |= {key: label for key, label in connection.execute(query)}
         return found
 
+    def categories(self) -> list[str]:
+        """Return the categories of all examples, sorted."""
+        category = schema.example.c.content["category"].as_string()
+        query = sa.select(category).where(category.is_not(None)).distinct().order_by(category)
+        with self._reading() as connection:
+            return list(connection.scalars(query))
+
     def _keep_pieces(
         self,
         task_hash: str,
