@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ _BATTLE_ID = 32
 class StudyFacts(Database):
     """Reading studies, their votes and the comparisons made of them."""
 
-    def study_rows(self) -> Sequence[sa.Row[Any]]:
+    def study_rows(self) -> list[sa.Row[Any]]:
         """Return each study's row with ``n_items``, by name."""
         n_items = (
             sa.select(sa.func.count())
@@ -30,9 +31,9 @@ class StudyFacts(Database):
             .label("n_items")
         )
         with self._reading() as connection:
-            return connection.execute(sa.select(study, n_items).order_by(study.c.name)).all()
+            return list(connection.execute(sa.select(study, n_items).order_by(study.c.name)))
 
-    def study_votes(self, name: str) -> Sequence[sa.Row[Any]]:
+    def study_votes(self, name: str) -> list[sa.Row[Any]]:
         """Return ``rater`` and ``elapsed_ms`` of a study's votes that count."""
         query = (
             sa.select(vote.c.rater, vote.c.elapsed_ms)
@@ -40,13 +41,13 @@ class StudyFacts(Database):
             .where(battle.c.study == name, battle.c.rated, vote.c.status == "counted")
         )
         with self._reading() as connection:
-            return connection.execute(query).all()
+            return list(connection.execute(query))
 
     def study_comparisons(self, name: str) -> list[Comparison]:
         """Return the comparisons that a study's votes made, oldest first."""
         comparison = schema.comparison.c
         query = (
-            sa.select(schema.comparison)
+            sa.select(*(comparison[field.name] for field in fields(Comparison)))
             .join_from(
                 schema.comparison,
                 battle,
