@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from evalcore.codec import to_json
 from evalcore.hashing import content_hash
-from evalcore.spreadsheet import csv_text
+from evalcore.spreadsheet import Cell, csv_text
 from leaderboards.curves import rating_curves
 from leaderboards.flat import flat_rows
 from leaderboards.markdown import leaderboard_markdown
@@ -63,7 +63,7 @@ def _rating_unit(leaderboard: Leaderboard, source: Source, board: str, now_ms: i
     )
 
 
-def _log_table_json(rows: list[dict[str, object]]) -> str:
+def _log_table_json(rows: list[dict[str, Cell]]) -> str:
     """Write a table as MLflow's ``log_table`` does, so that its page shows it as one."""
     names = list(rows[0]) if rows else []
     return to_json({"columns": names, "data": [[row[name] for name in names] for row in rows]})

@@ -97,7 +97,9 @@ def _labelled(votes: Votes, examples: NDArray[np.int32]) -> _Labelled:
     a, b = votes.model_a.astype(np.int64), votes.model_b.astype(np.int64)
     unit = (examples.astype(np.int64) * m + np.minimum(a, b)) * m + np.maximum(a, b)
     label = _BY_WINNER[votes.winner]
-    rater = np.zeros(len(unit), np.int64) if votes.rater is None else votes.rater.codes
+    rater = np.zeros(len(unit), np.int64)
+    if votes.rater is not None:
+        rater = votes.rater.codes.astype(np.int64)
     found = _Labelled(unit, np.where(a < b, label, _TURNED[label]), rater)
     return found if (examples >= 0).all() else found.take(examples >= 0)
 
