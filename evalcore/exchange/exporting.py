@@ -14,7 +14,6 @@ from evalcore.exchange.writing import write_rows
 from evalcore.records import RaterKind
 from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store
-from evalcore.store.store import VOTE_FIELDS
 
 __all__ = ["Exported", "export_votes", "vote_rows"]
 
@@ -53,10 +52,19 @@ def vote_rows(store: Store, kinds: Sequence[RaterKind]) -> Iterator[dict[str, An
     """Yield the rows of a vote file, with models' names, oldest first."""
     names = _Names(unique_names(store))
     for row in store.vote_rows(kinds=kinds):
-        fields = dict(zip(VOTE_FIELDS, row, strict=False))
-        fields["model_a"], fields["model_b"] = names[row[2]], names[row[3]]
-        fields["rater"] = public_rater(row[5], row[6], row[-1])
-        yield fields
+        own_id, example_id, a, b, winner, rater, kind, swapped, created, explanation, source = row
+        yield {
+            "id": own_id,
+            "example_id": example_id,
+            "model_a": names[a],
+            "model_b": names[b],
+            "winner": winner,
+            "rater": public_rater(rater, kind, source) if source is None else rater,
+            "rater_kind": kind,
+            "swapped": swapped,
+            "created_utc": created,
+            "explanation": explanation,
+        }
 
 
 class _Names(dict[str, str]):

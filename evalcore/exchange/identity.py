@@ -10,6 +10,7 @@ from evalcore.hashing import content_hash
 from evalcore.records import Example, Generation, ModelSpec, SamplingParams
 
 __all__ = [
+    "LONGEST_ID",
     "answer_key",
     "imported_answers",
     "imported_fingerprint",

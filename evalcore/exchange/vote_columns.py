@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow.compute as pc
 
-from evalcore.exchange.identity import imported_model, short_id, vote_id
+from evalcore.exchange.identity import LONGEST_ID, imported_model, short_id, vote_id
 from evalcore.exchange.records import ImportContext, Parcel
 from evalcore.exchange.repeats import Repeats
 from evalcore.records import RaterKind
@@ -22,7 +22,7 @@ from evalcore.votes.names import as_dictionary
 from evalcore.votes.parse import MISSING, parse_flags, parse_numbers, parse_times
 from evalcore.votes.problems import Positions, Problems
 
-__all__ = ["ALIASES", "ARENA_USER", "WANTED", "WINNER_LABELS", "VoteColumns", "global_id"]
+__all__ = ["ALIASES", "ARENA_USER", "WANTED", "WINNER_LABELS", "VoteColumns"]
 
 ARENA_USER = "arena_user_"
 """How LMArena names people who voted."""
@@ -42,6 +42,9 @@ WINNER_LABELS: Mapping[str, str] = {
 }
 _ANONYMOUS = "anonymous"
 _GLOBAL_ID = re.compile(r"[0-9a-f]{16,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Ids that name one vote of all there are, such as a UUID, and not one of a file."""
+_SHORT_ID = re.compile(r".{1,64}", re.DOTALL)
+"""Ids of our own files, which there is room for."""
 _KINDS: tuple[str, ...] = get_args(RaterKind)
 
 
@@ -64,11 +67,6 @@ def _missing_texts(values: Any) -> Any:
     import pyarrow as pa
 
     return pa.array(sorted(MISSING), values.type)
-
-
-def global_id(own_id: str) -> bool:
-    """Tell whether an id names one vote of all there are, such as a UUID, and not of one file."""
-    return _GLOBAL_ID.fullmatch(own_id) is not None
 
 
 class VoteColumns:
@@ -189,11 +187,12 @@ class VoteColumns:
         said = zip(*sides, winners, raters, strict=True)
         if own in columns:
             given = _Column.of(columns[own]).texts
-            repeated = self._repeats.add([text or f"{at}" for at, text in enumerate(given)])
+            repeated = self._repeats.add([text or f"\0{at}" for at, text in enumerate(given)])
             repeated &= np.array([text is not None for text in given], bool)
             problems.add_where("id must be unique", repeated, positions, columns[own])
+            keep = _GLOBAL_ID.fullmatch if self._battle_ids else _SHORT_ID.fullmatch
             ids = [
-                text if text is not None and self._keeps(text) else vote_id(text or "", time, *vote)
+                text if text is not None and keep(text) else vote_id(text or "", time, *vote)
                 for text, time, vote in zip(given, times, said, strict=True)
             ]
         else:
@@ -206,20 +205,16 @@ class VoteColumns:
                 self._counts[ids[place]] += 1
                 ids[place] = vote_id(ids[place], str(self._counts[ids[place]]))
         if self._battle_ids or "example_id" not in columns:
-            return ids, [short_id(own_id) for own_id in ids]
+            fit = max(map(len, ids), default=0) <= LONGEST_ID
+            return ids, ids if fit else [short_id(own_id) for own_id in ids]
         return ids, [
             own_id if prompt is None else short_id(prompt)
             for prompt, own_id in zip(prompts, ids, strict=True)
         ]
 
-    def _keeps(self, own_id: str) -> bool:
-        """Tell whether a file's id can be ours: always in our own files, if it is short enough."""
-        return global_id(own_id) if self._battle_ids else len(own_id) <= _LONGEST_VOTE_ID
-
 
 _SIDES = ("model_a", "model_b")
 _LATEST_S = 2.5e11  # the year 9892
-_LONGEST_VOTE_ID = 64
 
 
 def _labels(
