@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,6 +86,7 @@ def report(
     from evalcore.store import open_store
     from leaderboards.asking import board_request
     from leaderboards.standings import standings
+    from leaderboards.studied import hidden_examples
     from leaderboards.words import summary
     from reports.evidence import collect
 
@@ -125,6 +127,8 @@ def report(
         common=common,
     )
     with open_store(workspace, store, create=False) as opened:
+        if site is not None:  # who still votes must not see what others said
+            request = replace(request, hidden_examples=hidden_examples(opened))
         board = standings(opened, request)
         evidence = collect(board, opened)
         if figures is not None:

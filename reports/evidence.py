@@ -49,7 +49,11 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
             )
             for column in board.columns
         },
-        comparisons=tuple(named_comparisons(store, board.request.kinds)),
+        comparisons=tuple(
+            item
+            for item in named_comparisons(store, board.request.kinds)
+            if item.rater_kind != "human" or item.example_id not in board.request.hidden_examples
+        ),
         judges=tuple(bias_report(gather(store, name)) for name in judges_of(store)),
     )
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from evalcore.records import Comparison, Example, Message, ModelSpec
 from evalcore.store import Store, arena_schema, open_store
+from leaderboards.request import BoardRequest
 from leaderboards.samples import Answers, load_samples, task_answers
 from leaderboards.standings import standings
 from reports.evidence import collect
@@ -135,3 +136,9 @@ def test_prompts_that_visitors_typed_are_not_shown(voted):
         connection.execute(sa.insert(arena_schema.battle), [row])
     cards, _notes = most_disputed(collect(standings(voted), voted), voted)
     assert cards == []
+
+
+def test_votes_of_a_study_under_way_are_hidden_where_they_are_asked_to_be(voted):
+    request = BoardRequest(hidden_examples=frozenset({"e1"}))
+    evidence = collect(standings(voted, request), voted)
+    assert [item.rater_kind for item in evidence.comparisons] == ["judge"]
