@@ -15,6 +15,7 @@ import evalcore.cli
 import evalcore.exchange.cli
 import evalcore.judges.bias.cli
 import evalcore.judges.cli
+import evalcore.quantlab.cli
 import evalcore.reproductions.cli
 import evalcore.stacking.cli
 import evalcore.stats.cli
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": evalcore.cli.generate,
     "run": evalcore.cli.run,
     "stack": evalcore.stacking.cli.stack,
+    "quantize-check": evalcore.quantlab.cli.quantize_check,
     "arena": arena.cli.arena,
     "report": reports.cli.report,
     "rate": evalcore.stats.cli.rate,

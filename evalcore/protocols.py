@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from evalcore.hashing import content_hash
 from evalcore.records import (
@@ -22,11 +22,17 @@ from evalcore.records import (
     SamplingParams,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = [
     "Completion",
+    "Distributions",
     "ExampleSet",
     "Finished",
     "GenerateRequest",
+    "InspectableRunner",
     "InterleavedRunner",
     "Loglikelihood",
     "LoglikelihoodRequest",
@@ -245,6 +251,28 @@ class InterleavedRunner(StreamingRunner, Protocol):
         ends without a last piece. Of every other answer, the pieces put together are the text that
         ``generate`` would give.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distributions:
+    """What a model holds possible at each place of a text."""
+
+    tokens: tuple[int, ...]
+    """The text's own, without marks in front."""
+    logprobs: NDArray[np.float32]
+    """Natural logarithms of probabilities, shape (len(tokens), n_vocabulary): row i is what the
+    text before token i predicts, after the first-token mark for i = 0."""
+
+
+class InspectableRunner(Runner, Protocol):
+    """A runner of a model in this process, of which more can be told than what it answers."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory that the weights take as they are held, those of active adapters included."""
+
+    def distributions(self, texts: Sequence[str], *, max_tokens: int) -> Iterator[Distributions]:
+        """Yield the distributions of each text's first tokens, as many as asked and as fit."""
 
 
 @dataclass(frozen=True, slots=True)

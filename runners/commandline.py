@@ -5,8 +5,8 @@ Importing this module is cheap, so that ``parity --help`` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,10 @@ from evalcore.errors import InputError
 
 if TYPE_CHECKING:
     from evalcore.executors import Executor
+    from evalcore.protocols import Runner
+    from evalcore.quantlab.study import OpenTogether
     from evalcore.records import ModelSpec
+    from runners.options import RunnerOptions
 
 __all__ = [
     "BatchSizeOption",
@@ -30,6 +33,7 @@ __all__ = [
     "executor_opener",
     "fitting_length",
     "resolved_models",
+    "together_opener",
 ]
 
 ModelOption = Annotated[
@@ -128,19 +132,46 @@ def executor_opener(
         For an executor or a size that can't be read, and where Ray is not installed.
     """
     from evalcore.executors import LocalExecutor
-    from runners import RunnerOptions, open_runners, parse_bytes
+    from runners import open_runners
     from runners.cluster.choice import parse_executor
     from runners.endpoint.budget import Budget
 
     choice = parse_executor(where)
-    memory_bytes = None if memory is None else parse_bytes(memory)
     budget = None if max_usd is None else Budget(max_usd)
-    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes, budget=budget)
-    if batch_size is not None:
-        options = replace(options, batch_size=batch_size)
+    options = replace(_options(batch_size, memory=memory, engine=engine), budget=budget)
     local = LocalExecutor(lambda specs: open_runners(specs, options=options))
     if choice is None:
         return lambda: nullcontext(local)
     from runners.cluster.executor import ray_executor
 
     return partial(ray_executor, choice, local=local, logs=workspace / "logs", options=options)
+
+
+def together_opener(
+    batch_size: int | None = None,
+    *,
+    memory: str | None = None,
+    engine: Literal["auto", "plain"] = "auto",
+) -> OpenTogether:
+    """Return what opens models side by side, in one list by spec; on this machine."""
+    from runners import open_together
+
+    options = _options(batch_size, memory=memory, engine=engine)
+
+    @contextmanager
+    def opened(specs: Sequence[ModelSpec]) -> Iterator[list[Runner]]:
+        with open_together(specs, options=options) as groups:
+            runners = {runner.spec.fingerprint: runner for group in groups for runner in group}
+            yield [runners[spec.fingerprint] for spec in specs]
+
+    return opened
+
+
+def _options(
+    batch_size: int | None, *, memory: str | None, engine: Literal["auto", "plain"]
+) -> RunnerOptions:
+    from runners import RunnerOptions, parse_bytes
+
+    memory_bytes = None if memory is None else parse_bytes(memory)
+    options = RunnerOptions(engine=engine, memory_bytes=memory_bytes)
+    return options if batch_size is None else replace(options, batch_size=batch_size)

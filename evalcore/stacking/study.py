@@ -24,8 +24,8 @@ from evalcore.stacking.records import (
 )
 from evalcore.stages import Begin
 from evalcore.stats.contributions import Worths, contrast, contributions
-from evalcore.stats.paired import holm, paired_difference
-from evalcore.stats.parity import Verdict, verdict_words
+from evalcore.stats.equivalence import equivalence
+from evalcore.stats.paired import holm
 from evalcore.store import ScoreTable, Store
 
 __all__ = ["run_study"]
@@ -234,41 +234,22 @@ def _effects(study: StackStudy, variants: _Variants, tables: Sequence[_Table]) -
 
 
 def _against_full(study: StackStudy, full: ModelSpec, table: _Table) -> FullComparison:
-    """Test for a difference, and by two one-sided tests for parity within the margin.
-
-    Parity is shown at level α if the 1 − 2α interval lies within the margin (Schuirmann 1987).
-    """
-    alpha = 1.0 - study.level
     worths = table.of([study.stack, full])
-    paired = paired_difference(
+    found = equivalence(
         *worths.values,
+        margin=study.margin,
         weights=worths.weights,
         groups=worths.groups,
-        level=1.0 - 2.0 * alpha,
+        higher_is_better=table.higher_is_better,
+        level=study.level,
     )
-    difference = paired.difference
-    smallest = max(-difference.low, difference.high)
     return FullComparison(
-        difference=difference,
-        p_difference=paired.p_value,
+        difference=found.difference,
+        p_difference=found.paired.p_value,
         margin=study.margin,
-        smallest_margin=smallest,
-        verdict=_verdict(
-            different=paired.p_value < alpha,
-            better=(difference.value > 0.0) == table.higher_is_better,
-            parity=smallest < study.margin,
-            margin=study.margin,
-        ),
+        smallest_margin=found.smallest_margin,
+        verdict=found.verdict,
     )
-
-
-def _verdict(*, different: bool, better: bool, parity: bool, margin: float) -> str:
-    if different and parity:
-        both = Verdict.BETTER_AND_PARITY if better else Verdict.WORSE_AND_PARITY
-        return verdict_words(both, margin)
-    if different:
-        return str(Verdict.BETTER if better else Verdict.WORSE)
-    return verdict_words(Verdict.PARITY, margin) if parity else "not enough examples"
 
 
 def _adjusted(effects: Sequence[TaskEffects]) -> list[TaskEffects]:

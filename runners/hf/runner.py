@@ -14,6 +14,7 @@ from typing import Final, cast
 from evalcore.errors import ModelError
 from evalcore.protocols import (
     Completion,
+    Distributions,
     Finished,
     GenerateRequest,
     Loglikelihood,
@@ -34,7 +35,9 @@ from runners.engine.memory import free_bytes
 from runners.engine.scoring import TreeScorer
 from runners.engine.slots_support import why_not
 from runners.hf.batching import decoding_batches, make_batches
+from runners.hf.distributions import text_distributions
 from runners.hf.encoding import Encoder
+from runners.hf.footprint import held_bytes
 from runners.hf.generation import Ending, RowStop, check_params, decode_batch
 from runners.hf.loading import Base
 from runners.hf.pictures import PictureRunner, image_mark, separately
@@ -279,6 +282,18 @@ class HfRunner:
             return self._scored_parts(partial(self._pair_spans, pairs), requests)
         texts = cast("Sequence[RollingRequest]", requests)
         return self._scored_parts(partial(self._rolling_spans, texts), requests)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory that base and adapters take as they are held."""
+        return held_bytes(self._ready.model)
+
+    def distributions(self, texts: Sequence[str], *, max_tokens: int) -> Iterator[Distributions]:
+        """Yield what is held possible at each place of each text, one text after the other."""
+        window, first = min(self._window, max_tokens), self._encoder.first_token
+        for tokens in self._encoder.texts(texts):
+            # Another variant may have been used in the meantime: put the adapters back.
+            yield text_distributions(self._ready.model, tokens[:window], first_token=first)
 
     def close(self) -> None:
         """Let go of the base; the runner can't be used afterwards."""

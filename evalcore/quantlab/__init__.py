@@ -1,0 +1,1 @@
+"""The quantisation lab: what each quantised form of a model costs, and what it saves."""
