@@ -3,72 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from evalcore.quantlab.records import FormReport, QuantReport, TaskChange
 from evalcore.quantlab.words import findings
 from evalcore.records import Estimate, utc_now
 from leaderboards.rounding import number, p_value
-from reports.axes import Axis, log_axis
+from reports.figures.quantised import quantised_figure
+from reports.figures.svg import inline_svg
 from reports.templating import environment
 
-__all__ = [
-    "ParetoPlot",
-    "ParetoPoint",
-    "cost_rows",
-    "pareto_plot",
-    "quantisation_page",
-    "task_tables",
-]
+__all__ = ["cost_rows", "quantisation_page", "task_tables"]
 
 Rows = list[dict[str, str]]
 
 _ITSELF = "by definition"
-_WIDTH, _HEIGHT = 560.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 150.0, 20.0, 50.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParetoPoint:
-    """A form, in the drawing's units."""
-
-    x: float
-    y: float
-    low: float
-    """Where its interval ends below, as y."""
-    high: float
-    name: str
-    what: str
-    """For those who point at it."""
-    is_dominated: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParetoPlot:
-    """Divergence against memory; a line joins the forms that no other one beats."""
-
-    points: tuple[ParetoPoint, ...]
-    frontier: str
-    """Points of the line, as SVG has them."""
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    width: float = _WIDTH
-    height: float = _HEIGHT
-    left: float = _LEFT
-    right: float = _WIDTH - _RIGHT
-    top: float = _TOP
-    bottom: float = _HEIGHT - _BOTTOM
 
 
 def quantisation_page(report: QuantReport) -> str:
     """Return a page of HTML that asks for nothing from elsewhere."""
+    figure = quantised_figure(report)
     return (
         environment()
         .get_template("quantisation.html")
         .render(
             report=report,
             findings=findings(report),
-            plot=pareto_plot(report),
+            figure=figure,
+            drawing=None if figure is None else inline_svg(figure),
             costs=cost_rows(report),
             changes=task_tables(report),
             written_utc=utc_now(),
@@ -89,49 +50,6 @@ def task_tables(report: QuantReport) -> list[tuple[str, Rows]]:
         rows = [_change(form, form.tasks[place]) for form in report.forms]
         tables.append((f"{task.task}, {task.metric}, {better} is better", rows))
     return tables
-
-
-def pareto_plot(report: QuantReport) -> ParetoPlot | None:
-    """Lay out forms by memory and divergence; None where fewer than two can be placed."""
-    placed = [
-        form
-        for form in report.forms
-        if math.isfinite(form.weights_bytes) and math.isfinite(form.kl.value) and form.kl.value > 0
-    ]
-    if not placed:
-        return None
-    sizes = log_axis([form.weights_bytes / 1e6 for form in placed])
-    ends = [end for f in placed for end in (f.kl.value, f.kl.low, f.kl.high)]
-    losses = log_axis([end for end in ends if 0.0 < end < math.inf])
-    points = [_point(form, sizes, losses) for form in placed]
-    best = sorted((p for p in points if not p.is_dominated), key=lambda point: point.x)
-    return ParetoPlot(
-        points=tuple(points),
-        frontier=" ".join(f"{point.x:.1f},{point.y:.1f}" for point in best),
-        x_ticks=tuple((_across(sizes, tick), sizes.label(tick)) for tick in sizes.ticks),
-        y_ticks=tuple((_down(losses, tick), losses.label(tick)) for tick in losses.ticks),
-    )
-
-
-def _point(form: FormReport, sizes: Axis, losses: Axis) -> ParetoPoint:
-    kl = form.kl
-    return ParetoPoint(
-        x=_across(sizes, form.weights_bytes / 1e6),
-        y=_down(losses, kl.value),
-        low=_down(losses, kl.low),
-        high=_down(losses, kl.high),
-        name=form.label,
-        what=f"{form.name}: {_megabytes(form.weights_bytes)} MB, KL {_interval(kl)}",
-        is_dominated=form.is_dominated,
-    )
-
-
-def _across(axis: Axis, value: float) -> float:
-    return _LEFT + axis.share(value) * (_WIDTH - _LEFT - _RIGHT)
-
-
-def _down(axis: Axis, value: float) -> float:
-    return _HEIGHT - _BOTTOM - axis.share(value) * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def _costs(form: FormReport, *, has_energy: bool) -> dict[str, str]:

@@ -76,6 +76,11 @@ class GgufResident:
         n_bytes = 4 if self.settings.exact else 2
         return int(2 * lib.llama_model_n_layer(model) * size * n_bytes)
 
+    @property
+    def weights_bytes(self) -> int:
+        """What the file's tensors take in memory, without adapters."""
+        return int(self._lib.llama_model_size(self._model))
+
     def close(self) -> None:
         """Give back the memory; again is fine."""
         if self._model:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evalcore.errors import ModelError
 from evalcore.protocols import (
     Completion,
+    Distributions,
     Finished,
     GenerateRequest,
     Loglikelihood,
@@ -23,6 +24,7 @@ from runners.engine.generation import GenerationJob, SlotState
 from runners.engine.memory import free_memory_bytes
 from runners.engine.planning import Chunk, Sizes, plan_chunks
 from runners.gguf.adapters import adapter_bytes
+from runners.gguf.distributions import text_distributions, text_size
 from runners.gguf.generation import follow_answers, generation_plan
 from runners.gguf.scoring import BatchScorer, scoring_size
 from runners.hf.encoding import Encoder
@@ -148,6 +150,21 @@ class GgufRunner:
             return [rolling_spans(tokens, first, self._window) for tokens in texts]
 
         yield from self._score(work, requests)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory that the file's weights and the variant's adapters take."""
+        adapters = sum(adapter_bytes(adapter) for adapter in self._spec.adapters)
+        return self._ready.weights_bytes + adapters
+
+    def distributions(self, texts: Sequence[str], *, max_tokens: int) -> Iterator[Distributions]:
+        """Yield what is held possible at each place of each text, one text after the other."""
+        cut = [tokens[: min(self._window, max_tokens)] for tokens in self._encoder.texts(texts)]
+        size = text_size(max((len(tokens) for tokens in cut), default=1))
+        first = self._encoder.first_token
+        with closing(self._ready.context(size, self._spec.adapters)) as context:
+            for tokens in cut:
+                yield text_distributions(context, tokens, first_token=first)
 
     def close(self) -> None:
         """Let go of the file; the runner can't be used afterwards."""
