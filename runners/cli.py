@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from evalcore.commandline import JsonOption, print_json
+from evalcore.commandline import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
     from evalcore.records import Openness
     from runners.doctor import Diagnosis
+    from runners.form_trials import FormTrial
     from runners.listing import ListedModel
 
 __all__ = ["convert", "doctor", "models"]
@@ -131,13 +132,24 @@ def doctor(as_json: JsonOption = False) -> None:
         _print_diagnosis(diagnosis)
 
 
+def _trial_row(trial: FormTrial) -> dict[str, str]:
+    """Write what was measured of a form of a tiny model."""
+    measured = {
+        "load, s": (trial.load_s, ".2f"),
+        "run, s": (trial.run_s, ".2f"),
+        "KL from fp32": (trial.kl, ".1e"),
+    }
+    texts = {name: "" if n is None else f"{n:{form}}" for name, (n, form) in measured.items()}
+    return {"form": trial.form, "works": "yes" if trial.why_not is None else trial.why_not, **texts}
+
+
 def _print_diagnosis(found: Diagnosis) -> None:
     print(f"{found.system}, Python {found.python}, {found.n_cores} cores")
     for device in found.devices:
         memory = f"{device.memory_bytes / 2**30:.1f} GiB"
         print(f"device {device.name}: {device.description}, {memory}")
-        for name, reason in device.quantizations.items():
-            print(f"  quant={name}: {'works' if reason is None else reason}")
+        print_table([_trial_row(trial) for trial in device.forms])
+        print(f"begin with {device.default}")
     for name, reason in found.backends.items():
         print(f"backend {name}: {'works' if reason is None else reason}")
     for name, version in found.packages.items():

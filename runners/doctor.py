@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import is_offline_mode
 
 from runners.backends import BACKENDS, backend
-from runners.hf.quantization import why_not
+from runners.form_trials import FormTrial, fitting_default, try_forms
 
 __all__ = ["Device", "Diagnosis", "diagnose"]
 
@@ -29,8 +29,10 @@ class Device:
     """As ``?device=`` takes it."""
     description: str
     memory_bytes: int
-    quantizations: Mapping[str, str | None]
-    """By name: None if a layer could be run, else the reason why not."""
+    forms: tuple[FormTrial, ...]
+    """A tiny model in each of them."""
+    default: str
+    """Form to begin with, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at packages and memory, and run a quantised layer on each device."""
+    """Look at packages and memory, and run a tiny model in each form on each device."""
     return Diagnosis(
         system=platform.platform(),
         python=platform.python_version(),
@@ -68,27 +70,24 @@ def diagnose() -> Diagnosis:
 
 def _cpu() -> Device:
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Device(
-        name="cpu",
-        description=f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        memory_bytes=memory_bytes,
-        quantizations=_quantizations("cpu"),
-    )
+    said = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return _device("cpu", said, memory_bytes)
 
 
 def _gpu(index: int) -> Device:
     properties = torch.cuda.get_device_properties(index)
-    name = f"cuda:{index}"
+    return _device(f"cuda:{index}", properties.name, properties.total_memory)
+
+
+def _device(name: str, description: str, memory_bytes: int) -> Device:
+    trials = try_forms(name)
     return Device(
         name=name,
-        description=properties.name,
-        memory_bytes=properties.total_memory,
-        quantizations=_quantizations(name),
+        description=description,
+        memory_bytes=memory_bytes,
+        forms=trials,
+        default=fitting_default(name, trials),
     )
-
-
-def _quantizations(device: str) -> dict[str, str | None]:
-    return {name: why_not(name, device) for name in backend("hf").quantizations}
 
 
 def _n_cores() -> int:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from evalcore.errors import InputError, ModelError
 from evalcore.records import ModelSpec
-from runners.backends import BACKENDS, backend
+from runners.backends import backend
 from runners.modelstring import default_name, parse_model
 from runners.quantizations import QUANTIZATIONS
 from runners.resolving import resolve
 from runners.settings import DTYPES
 
-__all__ = ["default_forms", "fit_together", "in_single_precision", "quantised_form"]
+__all__ = ["FORMS", "default_forms", "fit_together", "in_single_precision", "quantised_form"]
 
 _DTYPE_FORMS: Final = ("bf16", "fp16")
 _GGUF: Final = "gguf:"
 _DEFAULT_GGUF: Final = ("gguf:Q8_0", "gguf:Q4_K_M")
+
+FORMS: Final = (*_DTYPE_FORMS, *QUANTIZATIONS, *_DEFAULT_GGUF)
+"""Those with names of their own; ``gguf:`` takes other types, too."""
 
 
 def in_single_precision(model: str) -> ModelSpec:
@@ -64,7 +67,7 @@ def quantised_form(
     InputError
         For an unknown form; lists those permitted.
     """
-    if form.startswith(_GGUF) and "gguf" in BACKENDS:
+    if form.startswith(_GGUF):
         return _gguf_form(reference, form.removeprefix(_GGUF), folder=folder, note=note)
     if form not in (*_DTYPE_FORMS, *QUANTIZATIONS):
         known = ", ".join((*_DTYPE_FORMS, *QUANTIZATIONS, "gguf:TYPE"))
@@ -84,22 +87,22 @@ def default_forms(device: str) -> list[str]:
 
     kind = _device(device)
     forms = ["bf16", *(form for form in QUANTIZATIONS if why_not(form, kind) is None)]
-    if "gguf" in BACKENDS and backend("gguf").why_not() is None:
+    if backend("gguf").why_not() is None:
         forms += _DEFAULT_GGUF
     return forms
 
 
-def fit_together(specs: Sequence[ModelSpec]) -> bool:
-    """Say whether models fit half of the free memory side by side, each counted at 32 bits."""
+def fit_together(reference: ModelSpec, n_forms: int) -> bool:
+    """Say whether a model and its forms fit half of the free memory, each counted at 32 bits."""
     import torch
 
     from runners.engine.memory import free_bytes
     from runners.footprint import memory_bytes
 
-    if any(spec.n_parameters is None for spec in specs):
+    if reference.n_parameters is None:
         return False
-    needed = sum(memory_bytes(spec.n_parameters or 1, "fp32") for spec in specs)
-    return needed <= free_bytes(torch.device(_device(specs[0].device))) // 2
+    needed = (1 + n_forms) * memory_bytes(reference.n_parameters, "fp32")
+    return needed <= free_bytes(torch.device(_device(reference.device))) // 2
 
 
 def _gguf_form(

@@ -94,7 +94,7 @@ def quantize_check(
         n_rounds=rounds,
         margin=margin,
     )
-    together = fit_together(check.specs)
+    together = fit_together(reference, len(forms))
     with open_store(workspace, store) as opened, progress_bars() as begin:
         report = run_check(
             check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,10 +142,10 @@ class _Lab:
                     self._keep_round(runner.spec, example, values)
 
     def _evaluate(self, runner: InspectableRunner) -> None:
-        def this_one(_specs: Sequence[ModelSpec]) -> Iterator[Runner]:
-            yield runner
+        def this_one(specs: Sequence[ModelSpec], /) -> Generator[Runner, None, None]:
+            yield from [runner] * len(specs)  # none is asked for where all is answered
 
-        executor = LocalExecutor(this_one)  # type: ignore[arg-type]
+        executor = LocalExecutor(this_one)
         evaluate([runner.spec], self._tasks, self._store, executor=executor, begin=self._begin)
 
     def _diverge(self, runner: InspectableRunner, spool: Spool) -> None:

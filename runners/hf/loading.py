@@ -26,7 +26,7 @@ from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.switching import AdapterSwitch
 from runners.places import locate
 
-__all__ = ["Base", "load_base", "loading_arguments"]
+__all__ = ["Base", "load_base", "loading_arguments", "quiet_transformers"]
 
 _NO_LIMIT = 1_000_000
 _DEFAULT_WINDOW = 2048
@@ -62,7 +62,7 @@ def load_base(spec: ModelSpec) -> Base:
     checkpoint = read_checkpoint(folder)
     kind = AutoModelForImageTextToText if checkpoint.reads_images else AutoModelForCausalLM
     processor = None
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             if checkpoint.reads_images:
@@ -159,7 +159,7 @@ def _end_tokens(config: Any) -> frozenset[int]:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' bars and notes off the terminal; what matters in them is checked here."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
