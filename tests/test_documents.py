@@ -79,3 +79,4 @@ def test_commands_of_the_tutorial_work_as_they_stand(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "site" / "index.html").is_file()
