@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= out
 
-.PHONY: demo test check format docs help-texts bench-ratings bench-engine bench-arena bench-judge bench-scale install install-dev clean
+.PHONY: demo test check format docs help-texts bench-ratings bench-engine bench-arena bench-judge bench-scale bench-backends install install-dev clean
 
 demo: $(VENV)/installed
 	$(BIN)/parity demo --workspace $(WORKSPACE)
@@ -47,6 +47,9 @@ bench-judge: $(VENV)/installed-dev
 
 bench-scale: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/scale.py
+
+bench-backends: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/backends.py
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

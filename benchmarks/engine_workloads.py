@@ -13,7 +13,15 @@ from pathlib import Path
 
 from evalcore.protocols import LoglikelihoodRequest, RollingRequest
 
-__all__ = ["GENERATION", "N_VOCABULARY", "SCORING", "ScoringWorkload", "make_model", "questions"]
+__all__ = [
+    "GENERATION",
+    "N_VOCABULARY",
+    "SCORING",
+    "ScoringWorkload",
+    "make_model",
+    "make_tokenizer",
+    "questions",
+]
 
 _SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er")]
 _N_WORDS = 6000
@@ -127,8 +135,29 @@ SCORING: tuple[ScoringWorkload, ...] = (
 def make_model(folder: Path) -> None:
     """Write a LLaMA-architecture model of 32 M parameters, in float32, with its tokenizer."""
     import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    make_tokenizer(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=N_VOCABULARY,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=2048,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+
+
+def make_tokenizer(folder: Path) -> None:
+    """Write a byte-level tokenizer of 8,192 tokens that was trained on made-up text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -145,17 +174,3 @@ def make_model(folder: Path) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"
     ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=N_VOCABULARY,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-        tie_word_embeddings=False,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)

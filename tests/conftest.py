@@ -305,7 +305,8 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     @cache
     def file(model: str = "zoo:tiny", kind: str = "F32") -> Path:
         path = folder / f"{content_hash([model, kind])[:8]}-{kind}.gguf"
-        return convert(parse_model(model), path, kind).path
+        convert(parse_model(model), path, kind)
+        return path
 
     return file
 

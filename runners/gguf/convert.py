@@ -18,6 +18,7 @@ from runners.checkpoints import Checkpoint, read_checkpoint
 from runners.gguf.header import FILE_TYPES, GgufHeader, read_header
 from runners.gguf.library import last_error, library, require
 from runners.gguf.names import ARCHITECTURES, gguf_name, is_rotated, rotated
+from runners.gguf.tokenizer import NORMALIZER_KEY, GgufTokenizer
 from runners.gguf.vocabulary import CHECK_TEXTS, Vocabulary, read_vocabulary
 from runners.places import locate
 from runners.resolving import resolve
@@ -57,7 +58,7 @@ _MARK_KEYS: Final[Mapping[str, str]] = {
 class Conversion:
     """What was written."""
 
-    path: Path
+    path: str
     type: str
     size_bytes: int
     n_tensors: int
@@ -144,7 +145,7 @@ def convert(
         header = read_header(finished)
         os.replace(finished, path)
     return Conversion(
-        path=path,
+        path=str(path),
         type=kind,
         size_bytes=header.size_bytes,
         n_tensors=len(header.tensors),
@@ -266,6 +267,8 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_add_bos_token(vocabulary.adds_bos)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(vocabulary.adds_space)
+    if vocabulary.normalizer is not None:
+        writer.add_string(NORMALIZER_KEY, vocabulary.normalizer)
     if vocabulary.chat_template is not None:
         writer.add_chat_template(vocabulary.chat_template)
 
@@ -334,8 +337,6 @@ def _check_tokens(path: Path, tokenizer: Any) -> int:
     ModelError
         With the first text that is cut otherwise.
     """
-    from runners.gguf.tokenizer import GgufTokenizer
-
     lib = library()
     parameters = lib.llama_model_default_params()
     parameters.vocab_only = True

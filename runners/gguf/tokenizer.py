@@ -6,6 +6,7 @@ Only what the encoder needs of a transformers tokenizer is here, with the same n
 from __future__ import annotations
 
 import ctypes
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ from typing import Any
 
 from runners.gguf.library import library
 
-__all__ = ["GgufTokenizer"]
+__all__ = ["NORMALIZER_KEY", "GgufTokenizer"]
+
+NORMALIZER_KEY = "parity.tokenizer.normalizer"
+"""Metadata of what is done to a text before it is cut, which llama.cpp leaves to the caller."""
 
 
 class GgufTokenizer:
@@ -41,6 +45,7 @@ class GgufTokenizer:
         self._strips_space = self._is_sentencepiece and bool(
             metadata.get("tokenizer.ggml.add_space_prefix", True)
         )
+        self._composes = metadata.get(NORMALIZER_KEY) == "NFC"
         self._pieces: dict[int, bytes] = {}
 
     def __call__(
@@ -116,6 +121,8 @@ class GgufTokenizer:
         return text
 
     def _encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        if self._composes:
+            text = unicodedata.normalize("NFC", text)
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 8
         buffer = (ctypes.c_int32 * room)()

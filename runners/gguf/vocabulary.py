@@ -48,6 +48,7 @@ CHECK_TEXTS: Final = (
     "line\nline\n\nparagraph\r\n\ttab\t\ttabs",
     "What is 12 + 30? 42. What is 7*8-100000? I'LL SAY: don't.",
     "Ünïcödé, naïve café, ΑΒΓ абв, 日本語のテキスト, 한국어, عربى, हिन्दी",
+    "cafe\u0301 and Zu\u0308rich, taken apart",
     "emoji 😀👩‍👩‍👧 and ½ ² ① €",
     "def f(x):\n    return {'a': [1, 2, x], \"b\": x**2}  # comment",
     "USER: hi\nASSISTANT: hello</s><|eos|><s>",
@@ -73,6 +74,8 @@ class Vocabulary:
     """Tokens of ``bos``, ``eos``, ``unk`` and ``pad``, of those that there are."""
     adds_bos: bool
     adds_space: bool
+    normalizer: str | None
+    """``NFC`` where texts are composed before they are cut, which only this product knows of."""
     chat_template: str | None
 
 
@@ -118,6 +121,7 @@ def read_vocabulary(tokenizer: Any, folder: Path, *, n_tokens: int) -> Vocabular
         marks=_marks(tokenizer),
         adds_bos=tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id],
         adds_space=not is_byte_level and _adds_space(content),
+        normalizer=_normalizer(content, folder) if is_byte_level else None,
         chat_template=template if isinstance(template, str) else None,
     )
 
@@ -148,11 +152,6 @@ def _merges(model: Mapping[str, Any]) -> list[str]:
 
 
 def _pre_tokenizer(content: Mapping[str, Any], folder: Path) -> str:
-    if content.get("normalizer"):
-        raise ModelError(
-            "tokenizer can't be written as GGUF: it changes text before it is cut "
-            f"({content['normalizer']['type']}; {folder})"
-        )
     step = content.get("pre_tokenizer") or {}
     steps = step.get("pretokenizers", [step])
     found = [
@@ -167,6 +166,16 @@ def _pre_tokenizer(content: Mapping[str, Any], folder: Path) -> str:
             f"{', '.join(_PRE_TOKENIZERS)} ({folder})"
         )
     return found[0]
+
+
+def _normalizer(content: Mapping[str, Any], folder: Path) -> str | None:
+    kind = (content.get("normalizer") or {}).get("type")
+    if kind not in (None, "NFC"):
+        raise ModelError(
+            f"tokenizer can't be written as GGUF: it changes text before it is cut ({kind}; "
+            f"{folder})"
+        )
+    return kind
 
 
 def _is_step(step: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

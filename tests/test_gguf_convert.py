@@ -1,0 +1,195 @@
+"""Models that are written as GGUF, and those that are refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evalcore.errors import InputError, ModelError
+from evalcore.protocols import LoglikelihoodRequest
+from runners import parse_model
+from runners.gguf import convert as conversion
+from runners.gguf.convert import convert, split_target
+from runners.gguf.header import read_header
+
+pytestmark = pytest.mark.gguf
+
+PAIRS = [("What is 12 + 30?", " The answer is 42."), ("Name three", " colours: red"), ("", "Good")]
+REQUESTS = [LoglikelihoodRequest(context=a, continuation=b) for a, b in PAIRS]
+CORPUS = [text for pair in PAIRS for text in pair] * 20
+
+
+def save(folder: Path, tokenizer, config) -> Path:
+    """Write a random model with its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    return folder
+
+
+def shape(**more: object) -> dict[str, object]:
+    return {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "tie_word_embeddings": False,
+    } | more
+
+
+def byte_level(regex: str):
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(regex), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=380,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def sentencepiece_like():
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    marks = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=380, special_tokens=marks, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = content["added_tokens"][:3]
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return tokenizer
+
+
+def logprobs(run_model, text: str, collect) -> list[float]:
+    return [one.logprob for one in collect(run_model(text).loglikelihood(REQUESTS))]
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "sentencepiece"])
+def test_converted_model_equals_transformers(tmp_path_factory, run_model, collect, kind: str):
+    from transformers import LlamaConfig, MistralConfig, Qwen2Config
+
+    from runners.gguf.vocabulary import _LLAMA3, _QWEN2
+
+    makers = {
+        "llama": (byte_level(_LLAMA3), LlamaConfig(**shape(head_dim=32))),
+        "mistral": (byte_level(_LLAMA3), MistralConfig(**shape(sliding_window=None))),
+        "qwen2": (byte_level(_QWEN2), Qwen2Config(**shape(tie_word_embeddings=True))),
+        "sentencepiece": (sentencepiece_like(), LlamaConfig(**shape())),
+    }
+    folder = save(tmp_path_factory.mktemp("converted") / kind, *makers[kind])
+    file = convert(parse_model(f"hf:{folder}"), folder / "m.gguf", "F32").path
+    wanted = logprobs(run_model, f"hf:{folder}?dtype=fp32", collect)
+    got = logprobs(run_model, f"gguf:{file}?n_threads=1", collect)
+    assert got == pytest.approx(wanted, abs=2e-3)
+
+
+def test_adapters_are_merged_before_anything_is_rounded(gguf_file, run_model, collect):
+    stack = "zoo:tiny-instruct+lora:zoo:tiny-math*0.5"
+    file = gguf_file(stack)
+    wanted = logprobs(run_model, stack.replace("instruct", "instruct?dtype=fp32"), collect)
+    assert logprobs(run_model, f"gguf:{file}", collect) == pytest.approx(wanted, abs=2e-3)
+
+
+def test_rows_that_k_quants_can_not_hold_are_counted(llama, tmp_path: Path, run_model, collect):
+    done = convert(parse_model(f"hf:{llama.folder}"), tmp_path / "m.gguf", "Q4_K_M")
+    assert done.n_fallback == sum(
+        len(tensor.shape) > 1 for tensor in read_header(Path(done.path)).tensors.values()
+    )
+    assert all(value < 0 for value in logprobs(run_model, f"gguf:{done.path}", collect))
+
+
+def test_nothing_is_left_of_a_conversion_that_fails(llama, tmp_path: Path, monkeypatch):
+    target = tmp_path / "m.gguf"
+    target.write_text("what was there")
+
+    def refuse(*_: object) -> int:
+        raise ModelError("other tokens")
+
+    monkeypatch.setattr(conversion, "_check_tokens", refuse)
+    with pytest.raises(ModelError, match="other tokens"):
+        convert(parse_model(f"hf:{llama.folder}"), target, "Q8_0")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+    assert target.read_text() == "what was there"
+
+
+def test_other_architecture_is_refused(tiny_models, tmp_path: Path):
+    with pytest.raises(ModelError, match=r"model_type must be one of llama, mistral, qwen2 .*neox"):
+        convert(parse_model(f"hf:{tiny_models['neox'].folder}"), tmp_path / "m.gguf", "F16")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("config.json", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope_type"),
+        ("config.json", {"mlp_bias": True}, "with this mlp_bias can't be written"),
+        ("config.json", {"hidden_act": "gelu"}, "with this hidden_act can't be written"),
+        ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}, "it changes text before"),
+        ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, r"\(Whitespace\) is none of"),
+    ],
+)
+def test_what_llama_cpp_does_otherwise_is_refused(llama, tmp_path, file, change, message):
+    folder = shutil.copytree(llama.folder, tmp_path / "model")
+    content = json.loads((folder / file).read_text())
+    if "rope_scaling" in change:
+        content.pop("rope_parameters", None)
+    (folder / file).write_text(json.dumps(content | change))
+    with pytest.raises(ModelError, match=message):
+        convert(parse_model(f"hf:{folder}"), tmp_path / "m.gguf", "F16")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("m.gguf", "a target must be gguf:FILE"),
+        ("gguf:m?kind=F16", "a target's setting is type; got 'kind=F16'"),
+        ("gguf:m?type=Q4", "type must be one of F32, F16, .*; got 'Q4'"),
+    ],
+)
+def test_bad_target_is_refused(target: str, message: str):
+    with pytest.raises(InputError, match=message):
+        split_target(target)
+
+
+def test_command_says_what_it_wrote(parity, tmp_path: Path):
+    code, out, _ = parity("convert", "zoo:tiny", f"gguf:{tmp_path}/t.gguf?type=q8_0", "--json")
+    assert code == 0
+    assert json.loads(out)["type"] == "Q8_0"
+    code, _, err = parity("convert", "zoo:tiny", f"gguf:{tmp_path}/no/t.gguf")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "folder of the target not found" in err
