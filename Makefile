@@ -37,7 +37,7 @@ bench-ratings: $(VENV)/installed-dev
 
 bench-engine: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/engine_processes.py --pairs 5
-	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1
+	$(BIN)/python benchmarks/engine.py --pairs 5 --threads 1 $(if $(SHARE),--share $(SHARE))
 
 bench-arena: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/arena.py

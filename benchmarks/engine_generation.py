@@ -17,7 +17,11 @@ from runners.engine.generation_prefixes import group_prompts
 
 __all__ = ["generation_contests", "generation_profile"]
 
-_BATCH_SIZES = (8, 32, 64)
+# As for scoring, what "auto" finds is 64.
+_BATCH_SIZES = {"batch 8": 8, "batch 32": 32, "batch auto": 64}
+_ALONE = "batch 1"
+_TRIED_ALONE = 8
+"""Every so many-th prompt shows what batch size 1 takes: it has no batch to leave unfilled."""
 _MAX_NEW_TOKENS = 128
 
 
@@ -36,18 +40,26 @@ def _contest(
 ) -> Contest:
     prompts = questions()
     requests = _ask(prompts, (_spreading_stop(runner, prompts),))
-    sides = {f"batch {size}": partial(theirs, requests, size) for size in _BATCH_SIZES}
+    sides = {name: partial(theirs, requests, size) for name, size in _BATCH_SIZES.items()}
+    alone = partial(theirs, requests, 1)
     return Contest(
         name=name,
         ours=lambda: timed(lambda: [a.text for a in _ours(runner, requests)], place.setup),
-        theirs=sides,
-        # On all: a part would not fill the large batches.
-        trials=sides,
+        theirs={_ALONE: alone, **sides},
+        # Others on all: a part would not fill the large batches.
+        trials={_ALONE: partial(_tried_alone, theirs, requests), **sides},
         differences=_differences,
         flops=_least_flops(place.folder, prompts, _ours(runner, requests)),
         least_ratio=5,
         least_fraction=0.35,
     )
+
+
+def _tried_alone(
+    theirs: Callable[..., tuple[float, Any]], requests: Sequence[GenerateRequest]
+) -> tuple[float, Any]:
+    seconds, answers = theirs(requests[::_TRIED_ALONE], 1)
+    return seconds * _TRIED_ALONE, answers
 
 
 def generation_profile(runner: Runner) -> dict[str, Callable[[], object]]:

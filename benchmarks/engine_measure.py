@@ -127,12 +127,16 @@ def matmul_peak(setup: Setup) -> float:
 def report(outcomes: list[Outcome], setup: Setup) -> dict[str, Any]:
     """Print a table and return the same as JSON."""
     print(f"{setup.n_pairs} pairs, {setup.n_threads} threads, {setup.device}, {setup.clock} time")
-    print(f"{'work':40} {'against':12} {'ratio':>6} {'least':>6} {'limit':>6} {'GF/s':>5}  verdict")
+    print(
+        f"{'work':40} {'against':12} {'ratio':>6} {'aim':>6} {'limit':>6} {'aim':>5} {'GF/s':>5}"
+        "  verdict"
+    )
     for o in outcomes:
         verdict = o.differences or ("reached" if o.passes else "missed")
+        least = "" if o.least_fraction is None else f"{o.least_fraction:.0%}"
         print(
             f"{o.name:40} {o.setting:12} {o.ratio:6.2f} {o.least_ratio:6.2f} {o.fraction:6.0%} "
-            f"{o.peak_gflops:5.0f}  {verdict}"
+            f"{least:>5} {o.peak_gflops:5.0f}  {verdict}"
         )
     rows = [
         asdict(o) | {"ratio": o.ratio, "fraction": o.fraction, "passes": o.passes} for o in outcomes

@@ -19,3 +19,5 @@ class Place:
     """Of the model that both sides load."""
     setup: Setup
     harness: Harness
+    share: float = 1.0
+    """Of the documents of each piece of scoring."""

@@ -31,6 +31,8 @@ from runners import open_runners, parse_model
 _LAYERS, _OUTPUT = "products with weights", "output layer"
 _SOFTMAX = ("log_softmax", "logsumexp", "argmax", "max", "gather")
 _ATTENTION = ("scaled_dot_product", "bmm", "matmul")
+_WEIGHING = ("amax", "sub_", "exp_", "sum", "div", "log", "masked_fill_", "sigmoid", "lerp")
+"""How the engine's own attention makes weights of scores; no layer of the model does these."""
 _COPIES = ("copy_", "cat", "index_copy_", "fill_", "zero_", "index_select", "index", "index_put_")
 
 
@@ -77,18 +79,24 @@ def _show(name: str, run: Callable[[], Any], peak_gflops: float) -> None:
     parts["Python and the profiler"] = _Part(max(0.0, total_s - known_s))
     print(f"\n{name}: {total_s:.1f} s; best product {peak_gflops:.0f} GF/s")
     for kind, part in sorted(parts.items(), key=lambda item: -item[1].seconds):
-        is_product = kind in (_LAYERS, _OUTPUT)
+        is_product = kind.startswith((_LAYERS, _OUTPUT))
         rate = f"{part.flops / part.seconds / 1e9:.0f} GF/s" if is_product else ""
         print(f"  {kind:32} {part.seconds:7.2f} s {part.seconds / total_s:6.1%}  {rate}")
+
+
+def _extent(n_rows: int) -> str:
+    return next((f"<= {most} rows" for most in (16, 32, 48, 64) if n_rows <= most), "more rows")
 
 
 def _kind(operation: str, shapes: Sequence[Sequence[int]]) -> str:
     name = operation.removeprefix("aten::")
     if name in ("mm", "addmm"):
-        n_columns = shapes[-1][-1]
-        return _OUTPUT if n_columns == N_VOCABULARY else _LAYERS
+        n_rows, n_columns = shapes[-2][0], shapes[-1][-1]
+        return _OUTPUT if n_columns == N_VOCABULARY else f"{_LAYERS}, {_extent(n_rows)}"
+    if name in _WEIGHING:
+        return "weights of attention"
     if any(name.lstrip("_").startswith(prefix) for prefix in _ATTENTION):
-        return "attention"
+        return "products of attention"
     if name.lstrip("_") in _SOFTMAX:
         return "log-softmax, argmax"
     if name in _COPIES:

@@ -32,13 +32,18 @@ def scoring_contests(runner: Runner, place: Place) -> dict[str, Callable[[], Con
     return {workload.name: partial(_contest, workload, runner, place) for workload in SCORING}
 
 
+def _first_documents(requests: Requests, share: float) -> Requests:
+    """Return the first of the documents, of which each has up to four requests in a row."""
+    return requests[: max(4, round(len(requests) * share / 4) * 4)]
+
+
 def scoring_profiles(runner: Runner) -> dict[str, Callable[[], object]]:
     """Return our side of each workload, by its name."""
     return {workload.name: partial(_ours, runner, workload.make()) for workload in SCORING}
 
 
 def _contest(workload: ScoringWorkload, runner: Runner, place: Place) -> Contest:
-    requests = workload.make()
+    requests = _first_documents(workload.make(), place.share)
     some = requests[: max(8, len(requests) // 6)]
     score = place.harness.score
     return Contest(
@@ -85,7 +90,7 @@ def _answers(requests: Requests, logprobs: Sequence[float]) -> list[int]:
 
 
 def count_flops(requests: Requests, folder: Path) -> float:
-    """Count the floating-point operations that requests need at least."""
+    """Count the floating-point operations that requests need at least; tell their tokens."""
     from transformers import AutoConfig, AutoTokenizer
 
     config = AutoConfig.from_pretrained(folder)
@@ -109,6 +114,9 @@ def _least_flops(config: Any, work: Sequence[Sequence[Span]]) -> float:
     """
     (chunk,) = plan_chunks(work, Sizes(chunk_tokens=sys.maxsize))
     tree = grow_tree(chunk)
+    n_asked = sum(len(span.inputs) for spans in work for span in spans)
+    told = f"{n_asked:,} tokens asked, {len(tree.tokens):,} distinct"
+    print(f"{told}, {n_asked / len(tree.tokens):.1f} times as many", file=sys.stderr)
     hidden, n_heads = config.hidden_size, config.num_attention_heads
     size = hidden // n_heads
     n_keys = config.num_key_value_heads

@@ -13,6 +13,7 @@ from evalcore.store import Store
 __all__ = ["Roster", "make_roster"]
 
 _SHORTEST_DIGITS = 6
+_LOW_PRECISIONS = {"bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Roster:
     """Models under names that are unique, and what votes call them."""
 
     specs: Mapping[str, ModelSpec]
-    """By fingerprint, in the order of the names."""
+    """By fingerprint, in the order of the names, to which half precision is added."""
     given: Mapping[str, str]
     """The name last given to each, by fingerprint; several may share one."""
     voted: Mapping[str, str]
@@ -51,9 +52,11 @@ class Roster:
         Raises
         ------
         InputError
-            If there is none, or there are several.
+            If there is none, or there are several of which none is shown under just this name.
         """
         found = sorted(self.find(text))
+        shown = [fingerprint for fingerprint in found if self.specs[fingerprint].name == text]
+        found = shown if len(shown) == 1 else found
         if len(found) > 1:
             names = ", ".join(self.specs[fingerprint].name for fingerprint in found)
             raise InputError(f"model must be one of {names}; got {text!r}, which may be any")
@@ -84,7 +87,7 @@ def make_roster(store: Store, runs: Iterable[EvalRun], voted: Collection[str]) -
         specs.setdefault(spec.fingerprint, spec)
     specs = dict(sorted(specs.items(), key=lambda item: (item[1].name, item[0])))
     return Roster(
-        specs=_unique_names(specs),
+        specs=_unique_names({key: _with_precision(spec) for key, spec in specs.items()}),
         given={fingerprint: spec.name for fingerprint, spec in specs.items()},
         voted=calls,
     )
@@ -93,6 +96,14 @@ def make_roster(store: Store, runs: Iterable[EvalRun], voted: Collection[str]) -
 def _known_by_name(name: str) -> ModelSpec:
     """Describe a model of which votes tell the name alone, as imports of verdicts do."""
     return ModelSpec(name=name, backend="imported", weights=name)
+
+
+def _with_precision(spec: ModelSpec) -> ModelSpec:
+    """Append half precision to a name that doesn't say it, since answers can flip."""
+    short = _LOW_PRECISIONS.get(spec.dtype or "")
+    if short is None or short in spec.name.lower() or str(spec.dtype) in spec.name.lower():
+        return spec
+    return replace(spec, name=f"{spec.name} ({short})")
 
 
 def _unique_names(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:

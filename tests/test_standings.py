@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from evalcore.records import ModelSpec
 from evalcore.stats.intervals import proportion_estimate
 from evalcore.stats.paired import stratified_difference
 from evalcore.store import Store, open_store
+from leaderboards.markdown import leaderboard_markdown
+from leaderboards.request import BoardRequest
 from leaderboards.standings import standings
 
 GOOD = [1.0] * 70 + [0.0] * 30
@@ -199,6 +202,18 @@ def test_models_of_one_name_stay_distinguishable(store, add_results):
     board = standings(store)
     assert len(set(names(board))) == 2
     assert all(s.model.name == f"m #{s.model.fingerprint[:6]}" for s in board.standings)
+
+
+def test_half_precision_is_told_in_the_name_unless_the_name_says_it(store, add_results):
+    whole, half = (replace(model("m"), dtype=dtype) for dtype in ("float32", "bfloat16"))
+    add_results(store, whole, "sums", GOOD)
+    add_results(store, half, "sums", MIDDLING)
+    add_results(store, replace(model("other-bf16"), dtype="bfloat16"), "sums", POOR)
+    board = standings(store)
+    assert names(board) == ["m", "m (bf16)", "other-bf16"]
+    assert "m (bf16)" in leaderboard_markdown(board)
+    found = [standings(store, BoardRequest(reference=name)).reference for name in names(board)[:2]]
+    assert found == [whole.fingerprint, half.fingerprint]
 
 
 def test_unscored_examples_are_counted_in_a_warning(store, add_results):
