@@ -31,8 +31,9 @@ class HfResident:
 
     def __init__(self, spec: ModelSpec, options: RunnerOptions) -> None:
         self._base = load_base(spec)
-        # Not before: what loading frees is of no use to forward passes.
-        keep_freed_memory()
+        if self._base.model.get_input_embeddings().weight.device.type == "cpu":
+            # Not before: what loading frees is of no use to forward passes.
+            keep_freed_memory()
         self._options = options
         self._scorer: tuple[TreeScorer | None] | None = None
 
