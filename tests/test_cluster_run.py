@@ -98,6 +98,17 @@ def test_an_evaluation_on_three_nodes_has_the_rows_of_a_local_one(cluster, parit
     assert "loading" in (tmp_path / "there" / "logs" / "worker-1.log").read_text()
 
 
+def test_forms_answer_on_three_nodes_as_they_do_here(cluster, parity, tmp_path):
+    asked = ["quantize-check", "-m", "zoo:tiny", "-q", "bf16", "-t", "tiny-choice", "-L", "20"]
+    asked += ["--rounds", "0", "--n-texts", "4", "--batch-size", "4"]
+    assert parity(*asked, "-w", tmp_path / "here")[0] == 0
+    where = f"ray://{cluster.address}"
+    code, _, told = parity(*asked, "-w", tmp_path / "there", "--executor", where)
+    assert (code, told) == (0, "")
+    assert facts(tmp_path / "here")[:3] == facts(tmp_path / "there")[:3]
+    assert "loading" in (tmp_path / "there" / "logs" / "worker-1.log").read_text()
+
+
 def test_lost_workers_and_nodes_cost_nothing_but_time(cluster, driver, undisturbed, tmp_path: Path):
     killed = []
 

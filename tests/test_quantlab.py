@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evalcore.errors import InputError
+from evalcore.executors import LocalExecutor
 from evalcore.protocols import Completion, Distributions, Finished
 from evalcore.quantlab.energy import NOT_TOLD, EnergyMeter, energy_meter
 from evalcore.quantlab.records import QuantCheck
@@ -93,7 +94,7 @@ class Lab:
         self.opened.append([spec.name for spec in specs])
         yield [MadeUpRunner(spec, self.asked) for spec in specs]
 
-    def run(self, check=None, *, together=True, energy=None):
+    def run(self, check=None, *, together=True, energy=None, executor=None):
         check = check or self.check
         with open_store(self.folder / "out") as store:
             return run_check(
@@ -104,6 +105,7 @@ class Lab:
                 open_together=self.open,
                 energy=energy or EnergyMeter(NOT_TOLD, None),
                 begin=lambda _label, _total: lambda _count, _cost: None,
+                executor=executor,
             )
 
 
@@ -154,6 +156,18 @@ def test_everything_is_measured_once_and_the_rest_resumed(lab):
     more = replace(lab.check, forms=lab.check.forms[:1], labels=("half",), n_rounds=3)
     lab.run(more)
     assert not [asked for asked in lab.asked if "reads" in asked]
+
+
+def test_executor_answers_the_tasks_and_the_rest_is_measured_here(lab, tmp_path):
+    elsewhere: list[str] = []
+    runners = (MadeUpRunner(spec, elsewhere) for spec in lab.check.specs)
+    report = lab.run(executor=LocalExecutor(lambda _specs: runners))
+    answered = [asked for asked in elsewhere if "answers" in asked]
+    assert len(elsewhere) == len(answered) == 3 * N_EXAMPLES
+    assert not [asked for asked in lab.asked if "answers" in asked and "-1" not in asked]
+    assert len([asked for asked in lab.asked if "reads" in asked]) == 3 * 10
+    (tmp_path / "other").mkdir()
+    assert Lab(tmp_path / "other").run() == report
 
 
 def test_check_that_was_interrupted_reads_only_what_is_missing(lab, monkeypatch):

@@ -13,6 +13,7 @@ from evalcore.errors import ModelError
 from evalcore.protocols import GenerateRequest, LoglikelihoodRequest, RollingRequest
 from evalcore.records import Message, SamplingParams
 from runners import open_runners, parse_model, resolve
+from runners.backends import backend
 from runners.hf.generation import Ending
 from runners.loading import open_together
 from runners.vllm_engine import library as vllm_library
@@ -202,6 +203,13 @@ def test_variants_that_fit_one_rank_share_a_base_and_their_adapters(vllm, llama)
     with open_together(specs) as groups:
         assert [len(group) for group in groups] == [3]
     assert [(made["enable_lora"], made["max_lora_rank"]) for made in vllm.made] == [(True, 16)]
+
+
+def test_files_are_those_that_transformers_would_read(llama):
+    text = f"{llama.folder}{STACK.format(**llama.adapters)}"
+    own, same = (resolve(parse_model(f"{name}:{text}")) for name in ("vllm", "hf"))
+    assert BACKEND.files(own) == backend("hf").files(same)
+    assert "adapter_model.safetensors" in {path.name for path in BACKEND.files(own)}
 
 
 def test_base_alone_makes_no_room_for_adapters(vllm, llama):

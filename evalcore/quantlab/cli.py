@@ -17,7 +17,14 @@ from evalcore.commandline import (
     print_table,
 )
 from evalcore.errors import IncompleteError, InputError
-from runners.commandline import BatchSizeOption, EngineOption, MemoryOption, together_opener
+from runners.commandline import (
+    BatchSizeOption,
+    EngineOption,
+    ExecutorOption,
+    MemoryOption,
+    executor_opener,
+    together_opener,
+)
 
 if TYPE_CHECKING:
     from evalcore.quantlab.records import QuantReport
@@ -64,11 +71,15 @@ def quantize_check(
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
+    executor: ExecutorOption = "local",
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what each quantised form of a model changes and saves, against single precision."""
+    """Say what each quantised form of a model changes and saves, against single precision.
+
+    A cluster answers the tasks alone; divergences, speed and memory are measured on this machine.
+    """
     from evalcore.progress import progress_bars
     from evalcore.quantlab.energy import energy_meter
     from evalcore.quantlab.records import QuantCheck
@@ -83,6 +94,9 @@ def quantize_check(
 
     if not 0.0 < margin < math.inf:
         raise InputError(f"--margin must be above 0; got {margin}")
+    opener = executor_opener(
+        executor, batch_size, workspace=workspace, memory=memory, engine=engine
+    )
     loaded = [load_task(name, limit=limit) for name in task]
     reference, forms = _forms(model, form or [], workspace=workspace)
     check = QuantCheck(
@@ -95,7 +109,7 @@ def quantize_check(
         margin=margin,
     )
     together = fit_together(reference, len(forms))
-    with open_store(workspace, store) as opened, progress_bars() as begin:
+    with open_store(workspace, store) as opened, progress_bars() as begin, opener() as elsewhere:
         report = run_check(
             check,
             loaded,
@@ -104,6 +118,8 @@ def quantize_check(
             open_together=together_opener(batch_size, memory=memory, engine=engine),
             energy=energy_meter(),
             begin=begin,
+            # Here, a form that is opened to be measured answers the tasks, too.
+            executor=None if executor == "local" else elsewhere,
         )
     if output is not None:
         write_text(output, quantisation_page(report))

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from evalcore.errors import InputError
 from evalcore.evaluate import evaluate
-from evalcore.executors import LocalExecutor
+from evalcore.executors import Executor, LocalExecutor
 from evalcore.protocols import InspectableRunner, Runner, Task
 from evalcore.quantlab.energy import EnergyMeter
 from evalcore.quantlab.measuring import (
@@ -48,6 +48,7 @@ def run_check(
     open_together: OpenTogether,
     energy: EnergyMeter,
     begin: Begin,
+    executor: Executor | None = None,
 ) -> QuantReport:
     """Measure what is missing of a check, and sum everything up.
 
@@ -69,6 +70,9 @@ def run_check(
         Opens a group.
     energy
         What counts energy here.
+    executor
+        Answers the tasks first, wherever it does that; None for the forms that are opened here.
+        Divergences, speed and memory are always measured here: they belong to one machine.
 
     Raises
     ------
@@ -77,6 +81,8 @@ def run_check(
     """
     if not tasks or not check.texts or not check.forms:
         raise InputError("a check needs at least one form, one task and one text")
+    if executor is not None:
+        evaluate(check.specs, tasks, store, executor=executor, begin=begin)
     lab = _Lab(check, tasks, store, energy=energy, begin=begin)
     with TemporaryDirectory(prefix="parity-distributions-") as folder:
         spool = Spool(Path(folder))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runners.hf.resident import HfResident
     from runners.options import RunnerOptions
 
-__all__ = ["BACKEND", "placed_spec", "read_settings", "resolve_files"]
+__all__ = ["BACKEND", "files_of", "placed_spec", "read_settings", "resolve_files"]
 
 
 def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
@@ -77,7 +77,8 @@ def _window(spec: ModelSpec) -> int | None:
     return read_checkpoint(locate(spec.weights, revision=spec.revision)).window
 
 
-def _files(spec: ModelSpec) -> list[Path]:
+def files_of(spec: ModelSpec) -> list[Path]:
+    """Return the files of a resolved spec's checkpoint and adapters; see :class:`Backend`."""
     base = read_checkpoint(locate(spec.weights, revision=spec.revision))
     adapters = [open_adapter(locate(adapter.path)) for adapter in spec.adapters]
     return [*base.files, *(path for adapter in adapters for path in adapter.files)]
@@ -129,7 +130,7 @@ BACKEND = Backend(
     kind="a model of transformers",
     read=_read,
     resolve=_resolve,
-    files=_files,
+    files=files_of,
     plan_key=_plan_key,
     window=_window,
     open=_open,

@@ -10,7 +10,7 @@ from evalcore.records import ModelSpec
 from runners.backends import Backend, without_template
 from runners.checkpoints import read_checkpoint
 from runners.combinations import COMBINE_SETTINGS, with_combination
-from runners.hf.backend import placed_spec, resolve_files
+from runners.hf.backend import files_of, placed_spec, resolve_files
 from runners.places import locate
 from runners.settings import with_settings
 from runners.vllm_engine.library import require_gpus, why_not
@@ -76,6 +76,7 @@ BACKEND = Backend(
     resolve=resolve_files,
     prepare=_prepare,
     shared=_shared,
+    files=files_of,
     window=_window,
     open=_open,
     quantizations=tuple(QUANTIZATIONS),
