@@ -8,6 +8,8 @@ from itertools import groupby
 
 from evalcore.judges.bias.evidence import gather, judges_of
 from evalcore.judges.bias.report import BiasReport, bias_report
+from evalcore.quantlab.keeping import kept_reports
+from evalcore.quantlab.records import QuantReport
 from evalcore.records import Comparison
 from evalcore.stats.vote_source import named_comparisons
 from evalcore.store import Store
@@ -27,6 +29,8 @@ class Evidence:
     comparisons: tuple[Comparison, ...]
     """Votes and verdicts, oldest first, with the models' names; simulated ones left out."""
     judges: tuple[BiasReport, ...]
+    quantised: tuple[QuantReport, ...] = ()
+    """What quantisation labs found, oldest first."""
 
     def by_pair(self, *kinds: str) -> dict[tuple[str, str], list[Comparison]]:
         """Group comparisons by their two models, in the order of the names."""
@@ -55,6 +59,7 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
             if item.rater_kind != "human" or item.example_id not in board.request.hidden_examples
         ),
         judges=tuple(bias_report(gather(store, name)) for name in judges_of(store)),
+        quantised=tuple(kept_reports(store)),
     )
 
 

@@ -23,6 +23,7 @@ from reports.figures.all import figures
 from reports.figures.drawing import Figure
 from reports.judges import judge_section
 from reports.provenance import commands, environments, model_sources, task_sources
+from reports.quantisation import quantised_context
 from reports.tables import csv_report
 from reports.templating import environment
 from reports.writing import write_text
@@ -103,6 +104,7 @@ def board_context(evidence: Evidence, made: Sequence[Figure], *, command: str) -
             kind: [effect for effect in every if effect.kind == kind]
             for kind in ("adapters", "precision")
         },
+        "quantised": quantised_context(evidence.quantised),
         "judges": judge_section(evidence.judges),
         "models": model_sources(leaderboard),
         "tasks": task_sources(leaderboard),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from evalcore.quantlab.records import FormReport, QuantReport, TaskChange
 from evalcore.quantlab.words import findings
@@ -12,7 +13,7 @@ from reports.figures.quantised import quantised_figure
 from reports.figures.svg import inline_svg
 from reports.templating import environment
 
-__all__ = ["cost_rows", "quantisation_page", "task_tables"]
+__all__ = ["cost_rows", "quantisation_page", "quantised_context", "task_tables"]
 
 Rows = list[dict[str, str]]
 
@@ -35,6 +36,19 @@ def quantisation_page(report: QuantReport) -> str:
             written_utc=utc_now(),
         )
     )
+
+
+def quantised_context(reports: Sequence[QuantReport]) -> list[dict[str, object]]:
+    """Return what the templates' section on quantised forms shows, one entry for each study."""
+    return [
+        {
+            "report": report,
+            "findings": findings(report),
+            "costs": cost_rows(report),
+            "changes": task_tables(report),
+        }
+        for report in reports
+    ]
 
 
 def cost_rows(report: QuantReport) -> Rows:

@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evalcore.codec import to_json
 from evalcore.errors import InputError
 from evalcore.executors import LocalExecutor
 from evalcore.protocols import Completion, Distributions, Finished
 from evalcore.quantlab.energy import NOT_TOLD, EnergyMeter, energy_meter
+from evalcore.quantlab.keeping import kept_reports
 from evalcore.quantlab.records import QuantCheck
 from evalcore.quantlab.study import run_check
 from evalcore.quantlab.summing import dominated
 from evalcore.quantlab.texts import texts_of
-from evalcore.quantlab.words import summary
+from evalcore.quantlab.words import findings, summary
 from evalcore.records import Efficiency, ModelSpec
 from evalcore.stats.divergence import kl_divergences, same_top
 from evalcore.stats.equivalence import equivalence
@@ -168,6 +170,25 @@ def test_executor_answers_the_tasks_and_the_rest_is_measured_here(lab, tmp_path)
     assert len([asked for asked in lab.asked if "reads" in asked]) == 3 * 10
     (tmp_path / "other").mkdir()
     assert Lab(tmp_path / "other").run() == report
+
+
+def test_report_is_kept_and_replaced_by_its_equal(lab):
+    found = [lab.run(), lab.run(), lab.run(replace(lab.check, margin=0.2))]
+    with open_store(lab.folder / "out") as store:
+        kept = kept_reports(store)
+    assert to_json(kept) == to_json([found[0], found[2]])  # nan is not itself
+    assert kept[0].forms[1].kl == found[0].forms[1].kl
+
+
+def test_report_and_site_show_what_was_found(lab, parity):
+    report = lab.run()
+    where, page = lab.folder / "out", lab.folder / "report.html"
+    assert parity("report", "-w", where, "-o", page)[0] == 0
+    assert parity("report", "-w", where, "--site", lab.folder / "site")[0] == 0
+    for text in (page.read_text(), (lab.folder / "site" / "index.html").read_text()):
+        assert 'id="quantised-forms"' in text
+        assert 'id="figure-divergence-memory-1"' in text
+        assert all(f"{finding}." in text for finding in findings(report))
 
 
 def test_check_that_was_interrupted_reads_only_what_is_missing(lab, monkeypatch):

@@ -13,6 +13,7 @@ from evalcore.evaluate import evaluate
 from evalcore.executors import Executor, LocalExecutor
 from evalcore.protocols import InspectableRunner, Runner, Task
 from evalcore.quantlab.energy import EnergyMeter
+from evalcore.quantlab.keeping import keep_report
 from evalcore.quantlab.measuring import (
     DIVERGENCE_METRICS,
     SPEED_METRICS,
@@ -53,7 +54,8 @@ def run_check(
     """Measure what is missing of a check, and sum everything up.
 
     Each form is loaded once, and only if something of it is missing. Its answers to the tasks, its
-    divergence on each text and each round of speed are stored as they are made.
+    divergence on each text and each round of speed are stored as they are made; the report is kept,
+    too.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def run_check(
                 continue
             with open_together(wanted) as opened:
                 lab.run([cast("InspectableRunner", runner) for runner in opened], spool)
-    return sum_up(
+    report = sum_up(
         check,
         tasks,
         store,
@@ -100,6 +102,8 @@ def run_check(
         energy=energy.source,
         is_interleaved=len(groups) == 1,
     )
+    keep_report(store, report, check, tasks)
+    return report
 
 
 class _Lab:

@@ -1,8 +1,8 @@
 """Tables of the workspace. A change here comes with a migration; a test compares the two.
 
 Facts (generation, loglikelihood, work, score, comparison) are appended and keyed by content, so
-that work done once is never done twice. ``eval_run`` is derived and may be replaced. Tables of
-the arena are in :mod:`evalcore.store.arena_schema`.
+that work done once is never done twice. ``eval_run`` and ``quant_report`` are derived and may be
+replaced. Tables of the arena are in :mod:`evalcore.store.arena_schema`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ __all__ = [
     "loglikelihood",
     "metadata",
     "model",
+    "quant_report",
     "score",
     "task",
     "task_example",
     "work",
 ]
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -155,6 +156,14 @@ eval_run = Table(
     Column("record", JSON, nullable=False),
     Column("created_utc", String(20), nullable=False),
     Index("eval_run_by_task", "task"),
+)
+
+quant_report = Table(
+    "quant_report",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("record", JSON, nullable=False),
+    Column("created_utc", String(20), nullable=False),
 )
 
 comparison = Table(

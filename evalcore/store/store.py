@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -284,6 +284,19 @@ class Store(Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, 
         query = sa.select(columns.record).order_by(columns.created_utc, columns.run_id)
         with self._reading() as connection:
             return [run_from(record) for record in connection.scalars(query)]
+
+    def save_quant_report(self, report_id: str, record: Mapping[str, Any]) -> None:
+        """Store what a quantisation lab found, replacing an earlier finding of the same id."""
+        row = {"id": report_id, "record": dict(record), "created_utc": utc_now()}
+        with self._writing() as connection:
+            insert_rows(connection, schema.quant_report, [row], replace=("record", "created_utc"))
+
+    def quant_reports(self) -> list[dict[str, Any]]:
+        """All findings of quantisation labs as plain JSON, oldest first."""
+        columns = schema.quant_report.c
+        query = sa.select(columns.record).order_by(columns.created_utc, columns.id)
+        with self._reading() as connection:
+            return list(connection.scalars(query))
 
     # comparisons
 

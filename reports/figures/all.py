@@ -10,6 +10,7 @@ from reports.figures.intervals import rating_figure
 from reports.figures.judging import bias_figure, calibration_figure
 from reports.figures.matrix import win_matrices
 from reports.figures.pareto import pareto_figures
+from reports.figures.quantised import quantised_figures
 from reports.figures.radar import radar_figures
 from reports.figures.rank_chances import rank_figure
 from reports.figures.scaling import scaling_figures
@@ -29,6 +30,7 @@ def figures(evidence: Evidence) -> list[Figure]:
         *win_matrices(evidence),
         *radar_figures(board),
         *pareto_figures(board),
+        *quantised_figures(evidence.quantised),
         *scaling_figures(board),
         bias_figure(evidence.judges),
         calibration_figure(evidence.judges),

@@ -29,7 +29,9 @@ __all__ = [
 Tone = Literal["ink", "soft", "line", "strong", "muted", "good", "bad", "paper", "a", "b", "c", "d"]
 """What a colour means; the colour itself depends on light or dark. a to d are series."""
 Symbol = Literal["circle", "square", "diamond", "triangle"]
-Section = Literal["ratings", "wins", "categories", "cost", "scaling", "judges", "votes"]
+Section = Literal[
+    "ratings", "wins", "categories", "cost", "quantised", "scaling", "judges", "votes"
+]
 Anchor = Literal["start", "middle", "end"]
 
 SERIES: tuple[tuple[Tone, Symbol, str], ...] = (

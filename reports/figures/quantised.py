@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evalcore.quantlab.records import FormReport, QuantReport
 from reports.figures.axes import log_axis
@@ -11,9 +12,19 @@ from reports.figures.drawing import Dot, Drawing, Figure, Line
 from reports.figures.intervals import estimate_cells
 from reports.figures.plot import Plot, labels_beside
 
-__all__ = ["quantised_figure"]
+__all__ = ["quantised_figure", "quantised_figures"]
 
 _WIDTH, _HEIGHT = 560.0, 350.0
+
+
+def quantised_figures(reports: Sequence[QuantReport]) -> list[Figure]:
+    """Draw the forms of each study, under names and titles of their own."""
+    drawn = [(report.reference, quantised_figure(report)) for report in reports]
+    return [
+        replace(figure, name=f"{figure.name}-{place}", title=f"{figure.title}: {reference}")
+        for place, (reference, figure) in enumerate(drawn, start=1)
+        if figure is not None
+    ]
 
 
 def quantised_figure(report: QuantReport) -> Figure | None:
@@ -28,7 +39,7 @@ def quantised_figure(report: QuantReport) -> Figure | None:
     best = [form.label for form in forms if not form.is_dominated]
     return Figure(
         name="divergence-memory",
-        section="cost",
+        section="quantised",
         title="Divergence against memory",
         caption="Less of both is better. Filled and joined: forms that no other one beats in one "
         "of both without losing in the other, as measured; hollow: beaten. Vertical lines hold "
