@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ VOTE_COLUMNS = (
     *("id", "example_id", "model_a", "model_b", "winner", "rater", "rater_kind", "swapped"),
     *("created_utc", "explanation", "judge_prompt_version", "cost_usd"),
 )
-"""Order of the values of :attr:`Parcel.votes`."""
+"""Names of the columns of :attr:`Parcel.votes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,9 @@ class Parcel:
     answers: Sequence[Generation] = ()
     verdicts: Sequence[Verdict] = ()
     comparisons: Sequence[Comparison] = ()
-    votes: Iterable[tuple[Any, ...]] = ()
-    """Comparisons as bare tuples of :data:`VOTE_COLUMNS`, where there are a great many."""
+    votes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Comparisons as columns of equal length, by all names of :data:`VOTE_COLUMNS`, where there are
+    a great many."""
     scores: Sequence[Score] = ()
     runs: Sequence[EvalRun] = ()
     warnings: Sequence[str] = ()

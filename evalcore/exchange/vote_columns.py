@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from evalcore.exchange.identity import LONGEST_ID, imported_model, short_id, vote_id
-from evalcore.exchange.records import ImportContext, Parcel
+from evalcore.exchange.records import VOTE_COLUMNS, ImportContext, Parcel
 from evalcore.exchange.repeats import Repeats
 from evalcore.records import RaterKind
 from evalcore.votes.columns import WINNERS
@@ -41,6 +41,7 @@ WINNER_LABELS: Mapping[str, str] = {
     "bothbad": "both_bad",
 }
 _ANONYMOUS = "anonymous"
+_OUR_TIME = r"^(1[6-9]|2\d|3[01])\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _GLOBAL_ID = re.compile(r"[0-9a-f]{16,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Ids that name one vote of all there are, such as a UUID, and not one of a file."""
 _SHORT_ID = re.compile(r".{1,64}", re.DOTALL)
@@ -135,12 +136,17 @@ class VoteColumns:
             source=self._path,
             n_read=n_read,
             models=[imported_model(x) for x in names if x not in self._context.own_models],
-            votes=zip(
-                *(ids, examples, *fingerprints, winners, raters, kinds, swapped, times),
-                _optional(columns, "explanation", "", n),
-                _optional(columns, "judge_prompt_version", None, n),
-                costs,
-                strict=True,
+            votes=dict(
+                zip(
+                    VOTE_COLUMNS,
+                    (
+                        *(ids, examples, *fingerprints, winners, raters, kinds, swapped, times),
+                        _optional(columns, "explanation", "", n),
+                        _optional(columns, "judge_prompt_version", None, n),
+                        costs,
+                    ),
+                    strict=True,
+                )
             ),
         )
 
@@ -160,6 +166,9 @@ class VoteColumns:
     ) -> list[str]:
         if "created_utc" not in columns:
             return [self._context.now] * len(columns["winner"])
+        if _are_our_times(columns["created_utc"]):
+            given: list[str] = columns["created_utc"].to_pylist()
+            return given
         parsed = parse_times(columns["created_utc"].to_pandas())
         seconds = np.asarray(parsed.values)
         strange = parsed.bad | (np.abs(seconds) > _LATEST_S)
@@ -168,7 +177,7 @@ class VoteColumns:
         )
         known = np.isfinite(seconds) & ~strange
         whole = np.floor(np.where(known, seconds, 0.0)).astype("datetime64[s]")
-        texts = [f"{text}Z" for text in np.datetime_as_string(whole, unit="s").tolist()]
+        texts = np.datetime_as_string(whole, unit="s", timezone="UTC").tolist()
         if not known.all():
             texts = [t if k else self._context.now for t, k in zip(texts, known, strict=True)]
         return texts
@@ -191,10 +200,14 @@ class VoteColumns:
             repeated &= np.array([text is not None for text in given], bool)
             problems.add_where("id must be unique", repeated, positions, columns[own])
             keep = _GLOBAL_ID.fullmatch if self._battle_ids else _SHORT_ID.fullmatch
-            ids = [
-                text if text is not None and keep(text) else vote_id(text or "", time, *vote)
-                for text, time, vote in zip(given, times, said, strict=True)
-            ]
+            ids = (
+                given
+                if None not in given and all(map(keep, given))
+                else [
+                    text if text is not None and keep(text) else vote_id(text or "", time, *vote)
+                    for text, time, vote in zip(given, times, said, strict=True)
+                ]
+            )
         else:
             dated = times if "created_utc" in columns else repeat("")
             ids = [
@@ -207,6 +220,8 @@ class VoteColumns:
         if self._battle_ids or "example_id" not in columns:
             fit = max(map(len, ids), default=0) <= LONGEST_ID
             return ids, ids if fit else [short_id(own_id) for own_id in ids]
+        if None not in prompts and max(map(len, prompts), default=0) <= LONGEST_ID:
+            return ids, prompts
         return ids, [
             own_id if prompt is None else short_id(prompt)
             for prompt, own_id in zip(prompts, ids, strict=True)
@@ -229,6 +244,19 @@ def _labels(
         known = ", ".join(dict.fromkeys(permitted.values()))
         problems.add_where(f"{name} must be one of {known}", unknown, positions, values)
     return texts
+
+
+def _are_our_times(values: Any) -> bool:
+    """Return whether all are times, written as the workspace has them."""
+    import pyarrow as pa
+
+    if values.null_count or not pc.all(pc.match_substring_regex(values, _OUR_TIME)).as_py():
+        return False
+    try:
+        pc.cast(pc.utf8_slice_codeunits(values, 0, 19), pa.timestamp("s"))
+    except pa.ArrowInvalid:  # such as a 31st of June: the slow way says where
+        return False
+    return True
 
 
 def _flags(columns: Mapping[str, Any], positions: Positions, problems: Problems) -> Sequence[bool]:

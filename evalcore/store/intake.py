@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from evalcore.environment import code_version
 from evalcore.exchange.records import VOTE_COLUMNS, Parcel, SourceFile
 from evalcore.records import EvalRun, utc_now
 from evalcore.store import judge_schema, schema
+from evalcore.store.bulk import insert_columns
 from evalcore.store.database import Database, insert_rows, null_if_nan
 
 __all__ = ["Intake", "Sources"]
@@ -81,8 +82,8 @@ class Intake:
         self._rows(
             schema.comparison, votes, ((*_comparison(item), source) for item in parcel.comparisons)
         )
-        # In the order of the key neighbours share a page: half as long again otherwise.
-        self._rows(schema.comparison, votes, ((*vote, source) for vote in _by_id(parcel.votes)))
+        if parcel.votes:
+            self._votes(parcel.votes, source)
         self._rows(schema.score, _SCORE, map(_score, parcel.scores))
         for run in parcel.runs:
             self._run(run)
@@ -91,6 +92,13 @@ class Intake:
         self._rows(
             schema.example, ("id", "content"), ((item.id, to_json(item)) for item in examples)
         )
+
+    def _votes(self, votes: Mapping[str, Sequence[Any]], source: int | None) -> None:
+        n = len(votes["id"])
+        columns = {**votes, "source_id": [source] * n}
+        name = schema.comparison.name
+        self.n_new[name] += insert_columns(self._connection, schema.comparison, columns)
+        self.n_read[name] += n
 
     def _rows(self, table: sa.Table, names: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert rows past SQLAlchemy's own treatment of values, which takes most of the time."""
@@ -196,7 +204,3 @@ def _what_it_says(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a run's record but for when it was taken over, and by which version."""
     passing = ("created_utc", "code_version")
     return {key: value for key, value in record.items() if key not in passing}
-
-
-def _by_id(votes: Iterable[Row]) -> list[Row]:
-    return sorted(votes, key=itemgetter(0))

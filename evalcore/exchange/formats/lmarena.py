@@ -191,22 +191,22 @@ def _with_conversations(
     """Add prompts and answers, and let votes name the prompts."""
     examples: dict[str, Example] = {}
     answers: list[Generation] = []
-    votes = []
-    for vote, battle in zip(parcel.votes, battles, strict=True):
+    example_ids = list(parcel.votes["example_id"])
+    times = parcel.votes["created_utc"]
+    for place, battle in enumerate(battles):
         example = battle.example
         if example is None:
-            votes.append(vote)
             continue
         examples[example.id] = example
-        votes.append((vote[0], example.id, *vote[2:]))
+        example_ids[place] = example.id
         for name, texts in zip(("model_a", "model_b"), battle.said, strict=True):
             model = battle.row.text(name)
-            answers += imported_answers(example, model, texts, created_utc=vote[8])
+            answers += imported_answers(example, model, texts, created_utc=times[place])
     yield Parcel(
         source=parcel.source,
         n_read=parcel.n_read,
         models=parcel.models,
         examples=list(examples.values()),
         answers=answers,
-        votes=votes,
+        votes={**parcel.votes, "example_id": example_ids},
     )
