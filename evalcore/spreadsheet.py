@@ -13,11 +13,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Cell", "csv_text", "harmless", "original"]
+__all__ = ["Cell", "csv_text", "harmless", "harmless_cells", "original"]
 
 Cell = str | int | float | bool | None
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_STARTS = frozenset("'=+-@\t\r\n＝＋－＠")
+"""First characters of texts that :data:`_FORMULA` may match."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -44,6 +46,23 @@ def harmless(cell: Cell) -> Cell:
     if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         return f"'{text}"
     return text
+
+
+def harmless_cells(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Make a column of cells safe, as :func:`harmless` does one; most have nothing to change.
+
+    Examples
+    --------
+    >>> harmless_cells(["=1+1", "a", None])
+    ["'=1+1", 'a', None]
+    """
+    if str not in set(map(type, cells)):
+        return cells
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if _STARTS.isdisjoint({text[:1] for text in texts}) and not _CONTROL.search("".join(texts)):
+        return cells
+    changed = {text: harmless(text) for text in set(texts)}
+    return [changed[cell] if isinstance(cell, str) else cell for cell in cells]
 
 
 def original(text: str) -> str:

@@ -21,6 +21,7 @@ from evalcore.protocols import Completion
 from evalcore.records import Comparison, Efficiency, Example, Message, ModelSpec
 from evalcore.store import Store
 from evalcore.store.store import Answered
+from evalcore.votes import read_votes
 
 KINDS = ("human", "judge", "rule", "simulated")
 ONCE = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -377,3 +378,9 @@ def test_prompts_of_several_messages_are_counted_not_bent(tmp_path):
         done = export_alpaca_eval(tmp_path / "o.json", store, models=None)
     assert (done.n_rows, done.left_out["several_messages"]) == (0, 1)
     assert json.loads((tmp_path / "o.json").read_text()) == []
+
+
+def test_vote_file_whose_cells_are_protected_from_spreadsheets_names_the_same_models(tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("model_a,model_b,winner\n'@home,'tis,tie\n", encoding="utf-8")
+    assert read_votes(path).models == ("'tis", "@home")

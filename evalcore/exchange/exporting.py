@@ -10,12 +10,13 @@ from typing import Any
 
 from evalcore.exchange.judged import judged_comparisons, public_rater
 from evalcore.exchange.vote_exports import FORMATS, why_no_row
-from evalcore.exchange.writing import write_rows
+from evalcore.exchange.writing import write_columns, write_rows
 from evalcore.records import RaterKind
 from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store
+from evalcore.store.store import VOTE_FIELDS
 
-__all__ = ["Exported", "export_votes", "vote_rows"]
+__all__ = ["Exported", "export_votes"]
 
 
 @dataclass(kw_only=True)
@@ -41,30 +42,28 @@ def export_votes(form: str, path: Path, store: Store, *, kinds: Sequence[RaterKi
         For an ending that the format can't have, and a file that can't be written.
     """
     done = Exported(path=path, format=form)
-    rows = vote_rows(store, kinds) if form == "votes" else _judged_rows(form, store, kinds, done)
-    write_rows(path, _counted(rows, done))
     if form == "votes":
+        write_columns(path, _vote_columns(store, kinds, done))
         done.n_facts = done.n_rows
+    else:
+        write_rows(path, _counted(_judged_rows(form, store, kinds, done), done))
     return done
 
 
-def vote_rows(store: Store, kinds: Sequence[RaterKind]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a vote file, with models' names, oldest first."""
+def _vote_columns(
+    store: Store, kinds: Sequence[RaterKind], done: Exported
+) -> Iterator[dict[str, Sequence[Any]]]:
+    """Yield the columns of a vote file, some thousand rows at a time, oldest first."""
     names = _Names(unique_names(store))
-    for row in store.vote_rows(kinds=kinds):
-        own_id, example_id, a, b, winner, rater, kind, swapped, created, explanation, source = row
-        yield {
-            "id": own_id,
-            "example_id": example_id,
-            "model_a": names[a],
-            "model_b": names[b],
-            "winner": winner,
-            "rater": public_rater(rater, kind, source) if source is None else rater,
-            "rater_kind": kind,
-            "swapped": swapped,
-            "created_utc": created,
-            "explanation": explanation,
-        }
+    for *plain, source in store.vote_columns(kinds=kinds):
+        columns = dict(zip(VOTE_FIELDS, plain, strict=True))
+        for side in ("model_a", "model_b"):
+            columns[side] = list(map(names.__getitem__, columns[side]))
+        if None in source:
+            people = zip(columns["rater"], columns["rater_kind"], source, strict=True)
+            columns["rater"] = [public_rater(*person) for person in people]
+        done.n_rows += len(source)
+        yield columns
 
 
 class _Names(dict[str, str]):

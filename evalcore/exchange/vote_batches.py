@@ -19,7 +19,7 @@ from evalcore.errors import VotesError
 from evalcore.exchange.records import ImportContext, Parcel
 from evalcore.exchange.rows import Row, read_rows
 from evalcore.exchange.vote_columns import ALIASES, WANTED, VoteColumns
-from evalcore.spreadsheet import original
+from evalcore.votes.parse import unquoted
 from evalcore.votes.schema import REQUIRED, as_text
 
 __all__ = ["column_names", "read_vote_columns"]
@@ -113,16 +113,9 @@ def _csv_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[st
         path, read_options=read, convert_options=options, parse_options=parse
     ) as batches:
         for batch in batches:
-            columns = dict(zip(names, map(_unquoted, batch.columns), strict=True))
+            columns = dict(zip(names, map(unquoted, batch.columns), strict=True))
             yield columns, range(line, line + len(batch))
             line += len(batch)
-
-
-def _unquoted(values: Any) -> Any:
-    """Take off what keeps spreadsheets from running a cell; most columns have no such cell."""
-    if not pa.compute.any(pa.compute.starts_with(values, pattern="'")).as_py():
-        return values
-    return pa.array([None if x is None else original(x) for x in values.to_pylist()], pa.string())
 
 
 def _jsonl_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], Any]]:

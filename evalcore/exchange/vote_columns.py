@@ -177,7 +177,7 @@ class VoteColumns:
         )
         known = np.isfinite(seconds) & ~strange
         whole = np.floor(np.where(known, seconds, 0.0)).astype("datetime64[s]")
-        texts = np.datetime_as_string(whole, unit="s", timezone="UTC").tolist()
+        texts: list[str] = np.datetime_as_string(whole, unit="s", timezone="UTC").tolist()
         if not known.all():
             texts = [t if k else self._context.now for t, k in zip(texts, known, strict=True)]
         return texts
@@ -200,14 +200,12 @@ class VoteColumns:
             repeated &= np.array([text is not None for text in given], bool)
             problems.add_where("id must be unique", repeated, positions, columns[own])
             keep = _GLOBAL_ID.fullmatch if self._battle_ids else _SHORT_ID.fullmatch
-            ids = (
-                given
-                if None not in given and all(map(keep, given))
-                else [
+            ids = [text for text in given if text is not None and keep(text)]
+            if len(ids) < len(given):
+                ids = [
                     text if text is not None and keep(text) else vote_id(text or "", time, *vote)
                     for text, time, vote in zip(given, times, said, strict=True)
                 ]
-            )
         else:
             dated = times if "created_utc" in columns else repeat("")
             ids = [

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from evalcore.errors import InputError
-from evalcore.spreadsheet import harmless
+from evalcore.spreadsheet import harmless, harmless_cells
 
-__all__ = ["Counted", "write_rows"]
+__all__ = ["Counted", "write_columns", "write_rows"]
 
 Row = dict[str, Any]
+Columns = Mapping[str, Sequence[Any]]
 T = TypeVar("T")
 _ROWS_A_GROUP = 20_000
 _encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encoded_by_line = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=("\n", ": ")
+).encode
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -32,15 +37,41 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     InputError
         For another ending, rows that CSV can't hold, and a file that can't be written.
     """
-    write = _WRITERS.get(path.suffix.lower())
+    _write(path, _WRITERS, iter(rows))
+
+
+def write_columns(path: Path, batches: Iterable[Columns]) -> None:
+    """Write rows that hold nothing but texts, numbers and flags, given by the column.
+
+    The file is the same as of :func:`write_rows`, in half the time.
+
+    Parameters
+    ----------
+    batches
+        Values by names of columns, the same names in each batch.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_rows`.
+    """
+    _write(path, _COLUMN_WRITERS, iter(batches))
+
+
+def _write(
+    path: Path,
+    writers: Mapping[str, Callable[[IO[bytes], Iterator[T]], None]],
+    content: Iterator[T],
+) -> None:
+    write = writers.get(path.suffix.lower())
     if write is None:
-        raise InputError(f"PATH must end in {', '.join(_WRITERS)}; got {path}")
+        raise InputError(f"PATH must end in {', '.join(writers)}; got {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                write(file, iter(rows))
+                write(file, content)
             Path(name).chmod(0o644)
             Path(name).replace(path)
         finally:
@@ -110,9 +141,58 @@ class _Utf8:
         return self._file.write(text.encode("utf-8", "surrogatepass"))
 
 
+def _encoded_rows(columns: Columns) -> Iterator[str]:
+    """Yield rows as JSON, each column encoded at once: no value has a line end once encoded."""
+    encoded = [_encoded_by_line(list(values))[1:-1].split("\n") for values in columns.values()]
+    row = ", ".join(f"{_encoded(name)}: %s" for name in columns)
+    return map(f"{{{row}}}".__mod__, zip(*encoded, strict=True))
+
+
+def _write_jsonl_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
+    for columns in batches:
+        file.write(("\n".join(_encoded_rows(columns)) + "\n").encode("utf-8", "surrogatepass"))
+
+
+def _write_json_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
+    before = b"[\n"
+    for columns in batches:
+        file.write(before + ",\n".join(_encoded_rows(columns)).encode("utf-8", "surrogatepass"))
+        before = b",\n"
+    file.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+def _write_csv_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
+    header = True
+    for columns in batches:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if header:
+            writer.writerow(list(columns))
+            header = False
+        writer.writerows(zip(*map(harmless_cells, columns.values()), strict=True))
+        file.write(text.getvalue().encode("utf-8", "surrogatepass"))
+
+
+def _write_parquet_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(dict(next(batches, {})))
+    with pq.ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table)
+        for columns in batches:
+            writer.write_table(pa.table(dict(columns), table.schema))
+
+
 _WRITERS: Mapping[str, Callable[[IO[bytes], Iterator[Row]], None]] = {
     ".jsonl": _write_jsonl,
     ".json": _write_json,
     ".parquet": _write_parquet,
     ".csv": _write_csv,
+}
+_COLUMN_WRITERS: Mapping[str, Callable[[IO[bytes], Iterator[Columns]], None]] = {
+    ".jsonl": _write_jsonl_columns,
+    ".json": _write_json_columns,
+    ".parquet": _write_parquet_columns,
+    ".csv": _write_csv_columns,
 }

@@ -12,8 +12,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from evalcore.errors import VotesError
+from evalcore.spreadsheet import original
 from evalcore.votes.columns import Votes
 from evalcore.votes.encode import VotesBuilder
+from evalcore.votes.parse import unquoted
 from evalcore.votes.rows import NOT_AN_OBJECT, NOT_UTF8, Row, add_rows
 from evalcore.votes.schema import as_text, present_columns, wanted_columns
 
@@ -113,7 +115,7 @@ def _add_csv_batches(builder: VotesBuilder, path: Path, names: Mapping[str, str]
     line = 2
     with pa_csv.open_csv(path, convert_options=options, parse_options=parse) as batches:
         for batch in batches:
-            columns = dict(zip(names, batch.columns, strict=True))
+            columns = dict(zip(names, map(unquoted, batch.columns), strict=True))
             builder.add(columns, range(line, line + len(batch)))
             line += len(batch)
 
@@ -135,7 +137,7 @@ def _csv_rows(path: Path, header: Sequence[str]) -> Iterator[Row]:
                 yield line, _NOT_CSV
             else:
                 if len(fields) == len(header):
-                    yield line, dict(zip(header, fields, strict=True))
+                    yield line, dict(zip(header, map(original, fields), strict=True))
                 elif fields:
                     yield line, _NOT_CSV
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["MISSING", "Parsed", "parse_flags", "parse_numbers", "parse_times"]
+from evalcore.spreadsheet import original
+
+__all__ = ["MISSING", "Parsed", "parse_flags", "parse_numbers", "parse_times", "unquoted"]
 
 MISSING = frozenset({"", "nan", "NaN", "None", "null"})
 """Texts that mean that a value was not given."""
@@ -30,6 +32,16 @@ class Parsed:
     """What was there, for the message."""
     permitted: str
     """What the text may be."""
+
+
+def unquoted(values: Any) -> Any:
+    """Take off what keeps spreadsheets from running a cell; most columns have no such cell."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.starts_with(values, pattern="'")).as_py():
+        return values
+    return pa.array([None if x is None else original(x) for x in values.to_pylist()], pa.string())
 
 
 def parse_times(texts: pd.Series[Any]) -> Parsed:
