@@ -4,20 +4,24 @@
     python benchmarks/leaderboard.py --mlflow [--runs N]
 
 The first makes a workspace of votes by people and a judge, and of scores, on SQLite. Its standings
-are read once, which also keeps what the next readings need, and then five times more. The second
-puts as many runs into MLflow (SQLite) as the workspace has, and orders them by a metric in turns
-with the leaderboard.
+are read once, which also keeps columns beside the rows; then with the workspace opened anew; then
+again and again from one that stays open, as the reading page has it, which makes runs, votes and
+scores anew only if they changed. The second puts as many runs into MLflow (SQLite) as the workspace
+has, and orders them by a metric in turns with the leaderboard of all of them. Give ``nice`` and one
+thread (``OMP_NUM_THREADS=1``) on a busy machine, and go by CPU time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,8 +32,18 @@ from evalcore.stats.intervals import proportion_estimate
 from evalcore.store import Store, open_store
 from leaderboards.standings import standings
 
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
 NOW = "2026-01-01T00:00:00Z"
 CHUNK = 100_000
+
+
+class Took(NamedTuple):
+    """Seconds, or ratios of them."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def specs(n_models: int) -> list[ModelSpec]:
@@ -130,34 +144,49 @@ def insert(store: Store, table: str, columns: dict[str, list]) -> None:
         driver.executemany(statement, zip(*columns.values(), strict=True))
 
 
-def timed(action: Callable[[], object]) -> tuple[float, float]:
+def timed(action: Callable[[], object]) -> Took:
     """Wall time and time of this process, in seconds."""
     start, cpu = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - start, time.process_time() - cpu
+    return Took(time.perf_counter() - start, time.process_time() - cpu)
+
+
+def middle(rounds: list[Took]) -> Took:
+    return Took(*(median(values) for values in zip(*rounds, strict=True)))
+
+
+def opened_anew(folder: Path) -> Took:
+    """Time a first reading: opening the workspace, and nothing read before."""
+
+    def read() -> None:
+        with open_store(folder) as store:
+            standings(store)
+
+    return timed(read)
+
+
+def say(what: str, took: Took) -> None:
+    print(f"{what:34}{took.wall_s:8.2f} s {took.cpu_s:8.2f} s CPU", flush=True)
 
 
 def from_workspace(chosen: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder)) as store:
+    with tempfile.TemporaryDirectory() as name, open_store(Path(name)) as store:
         models = specs(chosen.models)
         for spec in models:
             store.add_model(spec)
         add_votes(store, models, chosen.votes)
         add_scores(store, models, chosen.tasks, chosen.examples)
-        said = (
+        print(
             f"{chosen.votes:,} comparisons, {chosen.models} models, {chosen.tasks} tasks of "
-            f"{chosen.examples} examples"
+            f"{chosen.examples} examples; load {os.getloadavg()[0]:.1f}"
         )
-        print(said)
-        first = timed(lambda: standings(store))
-        print(f"first reading          {first[0]:6.2f} s ({first[1]:.2f} s CPU)")
-        rounds = [timed(lambda: standings(store)) for _ in range(5)]
-        wall, cpu = (median(values) for values in zip(*rounds, strict=True))
-        print(f"afterwards, median     {wall:6.2f} s ({cpu:.2f} s CPU)")
+        say("first reading ever", opened_anew(Path(name)))
+        say("workspace opened anew", middle([opened_anew(Path(name)) for _ in range(3)]))
+        standings(store)
+        say("again", middle([timed(lambda: standings(store)) for _ in range(5)]))
         add = {**VOTE, "model_a": models[0].fingerprint, "model_b": models[1].fingerprint}
         insert(store, "comparison", {key: [value] for key, value in add.items()})
-        wall, cpu = timed(lambda: standings(store))
-        print(f"after one more vote    {wall:6.2f} s ({cpu:.2f} s CPU)")
+        say("after one more vote", timed(lambda: standings(store)))
 
 
 VOTE = {
@@ -185,17 +214,25 @@ def beside_mlflow(chosen: argparse.Namespace) -> None:
         experiment = client.create_experiment("runs", artifact_location=folder)
         fill(Path(folder) / "mlflow.db", experiment, chosen.runs)
         standings(store)
-        ratios = []
+        print(f"{chosen.runs:,} runs; load {os.getloadavg()[0]:.1f}")
+        rounds: dict[str, list[Took]] = {"search_runs": [], "opened anew": [], "again": []}
         for _ in range(3):
-            search, _ = timed(
-                lambda: client.search_runs(
-                    [experiment], order_by=["metrics.`metric 0` DESC"], max_results=100
-                )
-            )
-            ours, _ = timed(lambda: standings(store))
-            print(f"search_runs {search:6.2f} s, leaderboard {ours:6.2f} s")
-            ratios.append(search / ours)
-        print(f"{chosen.runs:,} runs: {median(ratios):.1f} times as fast (median of ratios)")
+            rounds["search_runs"].append(timed(lambda: search(client, experiment)))
+            rounds["opened anew"].append(opened_anew(Path(folder) / "out"))
+            rounds["again"].append(timed(lambda: standings(store)))
+        for what, took in rounds.items():
+            say(what, middle(took))
+        for what in ("opened anew", "again"):
+            ratios = [
+                Took(theirs.wall_s / ours.wall_s, theirs.cpu_s / ours.cpu_s)
+                for theirs, ours in zip(rounds["search_runs"], rounds[what], strict=True)
+            ]
+            times = middle(ratios)
+            print(f"search_runs / {what}: {times.wall_s:.1f} (CPU {times.cpu_s:.1f})")
+
+
+def search(client: MlflowClient, experiment: str) -> None:
+    client.search_runs([experiment], order_by=["metrics.`metric 0` DESC"], max_results=100)
 
 
 def fill(database: Path, experiment: str, n_runs: int) -> None:

@@ -78,12 +78,12 @@ def example_from(fields: Mapping[str, Any]) -> Example:
     return Example(**{**fields, **lists, "messages": messages, "images": images})
 
 
-def run_from(fields: Mapping[str, Any]) -> EvalRun:
-    """Rebuild a run."""
+def run_from(fields: Mapping[str, Any], *, spec: ModelSpec | None = None) -> EvalRun:
+    """Rebuild a run; of a spec that was rebuilt already, thousands of runs can share one."""
     return EvalRun(
         **{
             **fields,
-            "spec": spec_from(fields["spec"]),
+            "spec": spec or spec_from(fields["spec"]),
             "estimates": {key: estimate_from(item) for key, item in fields["estimates"].items()},
             "efficiency": Efficiency(**fields["efficiency"]),
             "warnings": tuple(fields["warnings"]),

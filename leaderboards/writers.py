@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from evalcore.errors import ParityError
@@ -17,6 +19,7 @@ __all__ = ["writing"]
 
 _TAG = "parity.writer"
 _EXPIRES_S = 600.0
+_RENEWED_S = 120.0
 _POLL_S = 0.2
 _SETTLE_S = 0.05
 
@@ -27,7 +30,8 @@ def writing(client: MlflowClient, experiment_id: str, *, wait_s: float = 120.0) 
 
     MLflow has no locks: the name of the writer is a tag, and of two that set it at once the later
     one wins, which both see when they look again. A writer of this machine whose process is gone,
-    or one that has been silent for ten minutes, is no writer any more.
+    or one that has been silent for ten minutes, is no writer any more; one that goes on says so
+    every two minutes.
 
     Raises
     ------
@@ -35,13 +39,13 @@ def writing(client: MlflowClient, experiment_id: str, *, wait_s: float = 120.0) 
         If another one still writes after ``wait_s`` seconds.
     """
     deadline = time.monotonic() + wait_s
-    own = ""
+    name, own = f"{platform.node()}/{os.getpid()}/{uuid.uuid4().hex[:8]}", ""
     while True:
         present = _writer(client, experiment_id)
         if own and present == own:
             break
         if not present or not _is_alive(present):
-            own = f"{platform.node()}/{os.getpid()}/{uuid.uuid4().hex[:8]}/{time.time():.0f}"
+            own = f"{name}/{time.time():.0f}"
             client.set_experiment_tag(experiment_id, _TAG, own)
             time.sleep(_SETTLE_S)
             continue
@@ -49,11 +53,27 @@ def writing(client: MlflowClient, experiment_id: str, *, wait_s: float = 120.0) 
             raise ParityError(f"another process is writing to this board: {present}; try again")
         own = ""
         time.sleep(_POLL_S)
+    done = threading.Event()
+    renewing = threading.Thread(
+        target=_renew, args=(client, experiment_id, name, done), name="writer", daemon=True
+    )
+    renewing.start()
     try:
         yield
     finally:
-        if _writer(client, experiment_id) == own:
+        done.set()
+        renewing.join()
+        if _writer(client, experiment_id).startswith(f"{name}/"):
             client.set_experiment_tag(experiment_id, _TAG, "")
+
+
+def _renew(client: MlflowClient, experiment_id: str, name: str, done: threading.Event) -> None:
+    """Say again and again that the writer goes on, as long as it has not lost its place."""
+    while not done.wait(_RENEWED_S):
+        with suppress(MlflowException):  # such as a server that is away: the next time may do
+            if not _writer(client, experiment_id).startswith(f"{name}/"):
+                return
+            client.set_experiment_tag(experiment_id, _TAG, f"{name}/{time.time():.0f}")
 
 
 def _writer(client: MlflowClient, experiment_id: str) -> str:

@@ -1,6 +1,7 @@
 """What is kept for quick reading never differs from the rows that it is made of."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from evalcore.errors import VotesError
-from evalcore.records import Comparison, Score
+from evalcore.records import Comparison, ModelSpec, Score
 from evalcore.store import Store, ballots, open_store, schema
 
 
@@ -165,3 +166,22 @@ def test_table_of_scores_follows_what_is_added_changed_and_deleted(store, change
         connection.execute(sa.text(change))
     found = store.score_table("t", "m", ["f"]).values[0]
     assert (found[0] == 9) if "UPDATE" in change else np.isnan(found).all()
+
+
+def test_what_did_not_change_is_not_made_again(store):
+    store.add_task(Examples())
+    store.add_scores([score(0, 0.5)])
+    store.add_comparisons([vote(k) for k in range(20)])
+    assert store.votes() is store.votes()
+    assert store.score_table("t", "m") is store.score_table("t", "m")
+    with pytest.raises(ValueError, match="read-only"):
+        store.score_table("t", "m").values[0, 0] = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        store.votes().winner[0] = 1
+
+
+def test_run_saved_again_is_read_anew(store, add_results):
+    run = add_results(store, ModelSpec(name="a", backend="hf", weights="a"), "sums", [1.0, 0.0])
+    assert store.runs()[0] is store.runs()[0]
+    store.save_run(replace(run, n_examples=17))
+    assert [found.n_examples for found in store.runs()] == [17]

@@ -11,6 +11,7 @@ import pytest
 
 from evalcore.records import Comparison, Efficiency, Estimate, ModelSpec
 from evalcore.store import Store, open_store
+from leaderboards.request import BoardRequest
 from leaderboards.standings import standings
 from reports.evidence import collect
 from reports.figures.all import figures, write_figures
@@ -93,6 +94,20 @@ def test_probabilities_of_ranks_sum_to_one(made):
     (figure,) = (figure for figure in made if figure.name == "rank-chances")
     for row in figure.rows:
         assert sum(row[f"rank {rank}"] for rank in (1, 2, 3)) == pytest.approx(1.0)
+
+
+def test_board_by_people_with_a_model_that_has_no_task_is_drawn(store):
+    newcomer = spec("newcomer")
+    store.add_model(newcomer)
+    store.add_comparisons(
+        replace(vote, id=f"new-{vote.id}", model_b=newcomer.fingerprint)
+        for vote in votes([spec("alpha"), spec("beta"), spec(NAME)])
+    )
+    board = standings(store, BoardRequest(by="human"))
+    assert any(standing.model.name == "newcomer" for standing in board.ranked)
+    names = [figure.name for figure in figures(collect(board, store))]
+    assert "ratings" in names
+    assert "rank-chances" not in names
 
 
 def test_win_rates_count_ties_half(made):

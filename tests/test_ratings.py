@@ -121,6 +121,20 @@ def test_each_vote_a_cluster_is_close_to_votes_alone(rows):
     np.testing.assert_allclose(clustered, alone, rtol=0.2, atol=0.02 * np.abs(alone).max())
 
 
+def test_one_judge_among_people_is_rated_as_the_judge_alone():
+    """Codes of a part of the votes have the names of all; one rater is still one rater."""
+    rng = np.random.default_rng(3)
+    rows = [("a", "b", winner) for winner in rng.choice(["model_a", "model_b"], 40)]
+    examples = [f"e{k % 10}" for k in range(40)]
+    raters = ["judge"] * 20 + [f"person {k}" for k in range(20)]
+    votes = make_votes(rows, rater=raters, example_id=examples)
+    among = rate_votes(votes.take(np.arange(20)))
+    alone = rate_votes(make_votes(rows[:20], rater=raters[:20], example_id=examples[:20]))
+    np.testing.assert_array_equal(among.covariance, alone.covariance)
+    assert among.warnings == alone.warnings
+    assert np.isfinite(among.confidence_interval(0.95)).all()
+
+
 def test_clusters_of_copies_widen_intervals_as_they_should():
     rows = [("x", "y", w) for w in ("model_a", "model_a", "model_b", "tie")] * 25
     raters = [f"r{i}" for i in range(100)]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,6 +187,26 @@ def test_another_writer_is_waited_for_and_a_dead_one_is_not(workspace):
     with writing(client, experiment, wait_s=0.5):
         pass
     assert client.get_experiment(experiment).tags["parity.writer"] == ""
+
+
+def test_writer_that_goes_on_says_so(workspace, monkeypatch):
+    store, folder = workspace
+    synced(store, folder)
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("parity/main").experiment_id
+    monkeypatch.setattr("leaderboards.writers._RENEWED_S", 0.05)
+
+    def tag() -> str:
+        return client.get_experiment(experiment).tags["parity.writer"]
+
+    with writing(client, experiment):
+        name = tag().rpartition("/")[0]
+        client.set_experiment_tag(experiment, "parity.writer", f"{name}/0")
+        deadline = time.monotonic() + 30
+        while tag().endswith("/0") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert abs(float(tag().rpartition("/")[2]) - time.time()) < 60
+    assert tag() == ""
 
 
 def test_study_under_way_shows_no_results_and_hides_its_votes(workspace, running_study):

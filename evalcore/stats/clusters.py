@@ -46,7 +46,7 @@ def cluster_codes(
         if categories is None:
             if wanted is not None:
                 raise InputError(f"votes have no {name} to cluster by ({votes.source})")
-        elif len(categories.names) < 2 and (categories.codes >= 0).all():
+        elif _all_one(categories.codes):
             warnings.append(
                 f"all votes have one {name}: the intervals say nothing about another {name}"
             )
@@ -54,6 +54,11 @@ def cluster_codes(
             alone = len(categories.names) + np.arange(len(votes))
             groupings[str(name)] = np.where(categories.codes < 0, alone, categories.codes)
     return groupings, tuple(warnings)
+
+
+def _all_one(codes: NDArray[np.int32]) -> bool:
+    """Say whether all votes have one name, as those of a judge among people's have."""
+    return bool((codes >= 0).all() and (codes == codes[:1]).all())
 
 
 def votes_among(

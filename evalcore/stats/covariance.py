@@ -48,12 +48,13 @@ class ClusteredVotes:
 
     def take(self, rows: NDArray[np.bool_]) -> ClusteredVotes:
         """Keep some votes, without their clusters."""
+        places = np.flatnonzero(rows)
         return ClusteredVotes(
-            model_a=self.model_a[rows],
-            model_b=self.model_b[rows],
-            residual=self.residual[rows],
-            information=self.information[rows],
-            extra=self.extra[:, rows] if len(self.extra) else np.zeros((0, int(rows.sum()))),
+            model_a=self.model_a[places],
+            model_b=self.model_b[places],
+            residual=self.residual[places],
+            information=self.information[places],
+            extra=self.extra[:, places] if len(self.extra) else np.zeros((0, len(places))),
             clusters=(),
         )
 
@@ -141,7 +142,9 @@ def _one_way(
     total = _model_sums(votes, np.zeros(len(codes), np.intp), votes.information, (1, n_models))[0]
     alone = sizes[cluster] == 1
     meat, share_squares = _meat_of_votes(votes.take(alone), total)
-    rest, number = votes.take(~alone), (np.cumsum(sizes > 1) - 1)[cluster[~alone]]
+    rest, number = votes, cluster
+    if alone.any():
+        rest, number = votes.take(~alone), (np.cumsum(sizes > 1) - 1)[cluster[~alone]]
     is_small = int(np.sum(sizes > 1)) * n_models <= _MOST_DENSE
     more, more_squares = (_meat_dense if is_small else _meat_sparse)(rest, number, total)
     meat, share_squares = meat + more, share_squares + more_squares

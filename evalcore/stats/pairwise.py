@@ -8,7 +8,7 @@ hundred models on fifty tasks take less time than a few hundred of them one by o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,7 @@ def macro_p_values(tables: Sequence[Values]) -> NDArray[np.float64]:
     """
     counted = [table for table in tables if table.is_binary and table.groups is None]
     singly = [table for table in tables if not (table.is_binary and table.groups is None)]
-    cells = [_counted(table.values) for table in counted]
+    cells = _merged(_counted(table.values) for table in counted)
     n_models = len(tables[0].values)
     p_values = np.ones((n_models, n_models))
     streams = [_differences(table, None, mean=True) for table in singly]
@@ -199,6 +199,18 @@ def _counted(values: NDArray[np.float64]) -> _Counted:
     n_both = (scored @ scored.T).astype(np.float64)
     size = np.divide(1.0, n_both, out=np.zeros_like(n_both), where=n_both > 0)
     return _Counted(wins + wins.T, size, (wins - wins.T) * size)
+
+
+def _merged(cells: Iterable[_Counted]) -> list[_Counted]:
+    """Put tasks together in which a difference of every two models adds the same."""
+    found: dict[bytes, _Counted] = {}
+    for cell in cells:
+        key = cell.size.tobytes()
+        if key in found:
+            same = found[key]
+            cell = _Counted(same.n_differ + cell.n_differ, cell.size, same.mean + cell.mean)
+        found[key] = cell
+    return list(found.values())
 
 
 def _wins(values: NDArray[np.float64]) -> NDArray[np.float64]:

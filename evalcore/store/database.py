@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from evalcore.errors import WorkspaceError
 from evalcore.store.opening import explained
 
-__all__ = ["KEYS_PER_QUERY", "Database", "insert_rows", "nan_if_null", "null_if_nan"]
+__all__ = ["KEYS_PER_QUERY", "Database", "fixed", "insert_rows", "nan_if_null", "null_if_nan"]
 
 KEYS_PER_QUERY = 500
 """Most keys that one query asks for."""
+_MOST_REMEMBERED = 1024
+
+Made = TypeVar("Made")
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 class Database:
@@ -33,6 +39,7 @@ class Database:
         self._engine = engine
         self.where = where
         """Folder or URL, for messages."""
+        self._remembered: dict[Hashable, tuple[object, Any]] = {}
 
     @property
     def engine(self) -> Engine:
@@ -60,6 +67,17 @@ class Database:
         with suppress(WorkspaceError), self._writing() as connection:
             yield connection
 
+    def _same(self, key: Hashable, state: object, make: Callable[[], Made]) -> Made:
+        """Return what was made of the same state before, or make it; what is None is made again."""
+        known, found = self._remembered.get(key, (None, None))
+        if found is not None and known == state:
+            return cast("Made", found)
+        made = make()
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = state, made
+        return made
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with explained(self.where), self._engine.connect() as connection:
@@ -85,6 +103,12 @@ def insert_rows(
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     connection.execute(statement, rows)
+
+
+def fixed(array: NDArray[Kind]) -> NDArray[Kind]:
+    """Let nobody write to an array that several read."""
+    array.flags.writeable = False
+    return array
 
 
 def null_if_nan(value: float) -> float | None:

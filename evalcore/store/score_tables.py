@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from evalcore.store import board_schema, schema
-from evalcore.store.database import KEYS_PER_QUERY, Database, insert_rows, nan_if_null
+from evalcore.store.database import KEYS_PER_QUERY, Database, fixed, insert_rows, nan_if_null
 
 __all__ = ["ExampleLabels", "ScoreTable", "ScoreTables"]
 
@@ -58,7 +58,24 @@ class ScoreTables(Database):
     def score_table(
         self, task_hash: str, metric: str, fingerprints: Sequence[str] | None = None
     ) -> ScoreTable:
-        """One metric of one task for some models, or for all that have it."""
+        """One metric of one task for some models, or for all that have it.
+
+        Nobody may write to the arrays: as long as no score is added or changed, all get the same.
+        """
+        wanted = None if fingerprints is None else tuple(fingerprints)
+        if self.engine.dialect.name != "sqlite":
+            return self._score_table(task_hash, metric, wanted)
+        with self._reading() as connection:
+            state = _state(connection), _n_places(connection, task_hash)
+        return self._same(
+            ("scores", task_hash, metric, wanted),
+            state,
+            lambda: self._score_table(task_hash, metric, wanted),
+        )
+
+    def _score_table(
+        self, task_hash: str, metric: str, fingerprints: Sequence[str] | None
+    ) -> ScoreTable:
         is_kept = self.engine.dialect.name == "sqlite"
         with self._reading() as connection:
             example_ids = _example_ids(connection, task_hash)
@@ -76,12 +93,19 @@ class ScoreTables(Database):
         return ScoreTable(
             fingerprints=models,
             example_ids=example_ids,
-            values=np.array([values for values, _weights in pieces]).reshape(shape),
-            weights=np.array([weights for _values, weights in pieces]).reshape(shape),
+            values=fixed(np.array([values for values, _weights in pieces]).reshape(shape)),
+            weights=fixed(np.array([weights for _values, weights in pieces]).reshape(shape)),
         )
 
     def example_labels(self, task_hash: str) -> ExampleLabels:
         """Return categories and groups of a task's examples, without their texts."""
+        with self._reading() as connection:
+            n_examples = _n_examples(connection, task_hash)
+        return self._same(
+            ("labels", task_hash), n_examples, lambda: self._example_labels(task_hash)
+        )
+
+    def _example_labels(self, task_hash: str) -> ExampleLabels:
         place, example = schema.task_example.c, schema.example.c
         query = (
             sa.select(
@@ -154,6 +178,32 @@ def _example_ids(connection: Connection, task_hash: str) -> tuple[str, ...]:
     place = schema.task_example.c
     query = sa.select(place.example_id).where(place.task_hash == task_hash).order_by(place.position)
     return tuple(connection.scalars(query))
+
+
+def _n_places(connection: Connection, task_hash: str) -> int:
+    place = schema.task_example.c.task_hash
+    return int(connection.scalar(sa.select(sa.func.count()).where(place == task_hash)) or 0)
+
+
+def _n_examples(connection: Connection, task_hash: str) -> int:
+    """How many of a task's examples are there; what is there never changes."""
+    place = schema.task_example.c
+    query = (
+        sa.select(sa.func.count())
+        .join_from(schema.task_example, schema.example, place.example_id == schema.example.c.id)
+        .where(place.task_hash == task_hash)
+    )
+    return int(connection.scalar(query) or 0)
+
+
+def _state(connection: Connection) -> tuple[object, ...]:
+    """Return what differs once a score is added, changed or deleted.
+
+    SQLite's VACUUM may give a number that was another row's: the last row itself tells.
+    """
+    last = sa.select(sa.literal_column("rowid"), *schema.score.primary_key.columns)
+    row = connection.execute(last.order_by(sa.text("rowid DESC")).limit(1)).first()
+    return (_n_changes(connection), *(row or ()))
 
 
 def _counts(connection: Connection, task_hash: str, metric: str) -> dict[str, int]:

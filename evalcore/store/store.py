@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -281,9 +282,17 @@ class Store(Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, 
     def runs(self) -> list[EvalRun]:
         """All runs, oldest first."""
         columns = schema.eval_run.c
-        query = sa.select(columns.record).order_by(columns.created_utc, columns.run_id)
+        query = sa.select(columns.run_id, sa.cast(columns.record, sa.Text)).order_by(
+            columns.created_utc, columns.run_id
+        )
         with self._reading() as connection:
-            return [run_from(record) for record in connection.scalars(query)]
+            rows = connection.execute(query).all()
+        known: dict[str, tuple[str, EvalRun]] = self._same("runs", None, dict)
+        specs: dict[str, ModelSpec] = {}
+        for run_id, record in rows:
+            if run_id not in known or known[run_id][0] != record:
+                known[run_id] = record, _run(record, specs)
+        return [known[run_id][1] for run_id, _record in rows]
 
     def save_quant_report(self, report_id: str, record: Mapping[str, Any]) -> None:
         """Store what a quantisation lab found, replacing an earlier finding of the same id."""
@@ -380,6 +389,15 @@ def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
         chain.append(turn)
         turn = following.get(turn.request_key)
     return tuple(chain)
+
+
+def _run(record: str, specs: dict[str, ModelSpec]) -> EvalRun:
+    """Rebuild a run from its text; runs of one variant share its spec."""
+    fields = json.loads(record)
+    text = repr(fields["spec"])
+    if text not in specs:
+        specs[text] = spec_from(fields["spec"])
+    return run_from(fields, spec=specs[text])
 
 
 def _params_from(fields: dict[str, Any]) -> SamplingParams:

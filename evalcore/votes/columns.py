@@ -122,6 +122,8 @@ class Votes:
             Those votes; ``models`` and the names of raters and examples stay as they are, so that
             codes mean the same before and after.
         """
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)  # nine columns take positions in half the time
         return replace(
             self,
             model_a=self.model_a[rows],

@@ -57,7 +57,11 @@ def _over_tasks(leaderboard: Leaderboard) -> Figure | None:
     series = [
         _Series(
             standing=standing,
-            estimates={column.task: standing.metrics[column.key] for column in rated},
+            estimates={
+                column.task: standing.metrics[column.key]
+                for column in rated
+                if column.key in standing.metrics  # votes rank models without a task, too
+            },
         )
         for standing in leaderboard.ranked
     ]

@@ -18,11 +18,14 @@ _LEAST_SHOWN = 0.005
 
 
 def rank_figure(evidence: Evidence) -> Figure | None:
-    """Draw the probability of each rank of each ranked model; None with fewer than two."""
+    """Draw the probability of each rank of each ranked model; None with fewer than two.
+
+    What votes rank the models by are other data: a model may have no task at all.
+    """
     board = evidence.board
     fingerprints = [standing.model.fingerprint for standing in board.ranked]
     rated = [column for column in board.columns if column.in_rating]
-    if len(fingerprints) < 2 or not rated:
+    if board.ranked_by != "score" or len(fingerprints) < 2 or not rated:
         return None
     strata = []
     for column in rated:
