@@ -120,7 +120,8 @@ def _rate(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return "–"
     half = (estimate.high - estimate.low) / 2
-    return f"{estimate.value:.3g} ± {half:.2g}"
+    # A single round tells nothing of how rounds vary: its interval is infinite.
+    return f"{estimate.value:.3g} ± {half:.2g}" if math.isfinite(half) else f"{estimate.value:.3g}"
 
 
 def _megabytes(size: float) -> str:

@@ -284,6 +284,15 @@ def test_single_rater_is_said_and_not_clustered_by():
     assert result.method.endswith("sandwich by vote")
 
 
+def test_single_rater_of_the_rated_models_is_not_clustered_by_though_others_have_more():
+    rows = [("x", "y", "model_a"), ("y", "x", "model_a"), ("x", "y", "tie")] * 9
+    apart = [("v", "w", "model_a"), ("w", "v", "model_a")]
+    result = rate_votes(make_votes(rows + apart, rater=["me"] * 27 + ["you", "they"]))
+    alone = rate_votes(make_votes(rows, rater=["me"] * 27))
+    assert "all votes between rated models have one rater" in result.warnings[0]
+    assert result.confidence_interval().low[2:] == pytest.approx(alone.confidence_interval().low)
+
+
 def test_model_seen_by_one_rater_has_no_interval():
     rows = [("x", "y", "model_a"), ("y", "x", "model_a")] * 10
     rows += [("x", "z", "model_a"), ("z", "x", "model_a")]

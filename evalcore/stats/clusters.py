@@ -16,7 +16,10 @@ ClusterName = Literal["rater", "example"]
 
 
 def cluster_codes(
-    votes: Votes, wanted: tuple[ClusterName, ...] | None
+    votes: Votes,
+    wanted: tuple[ClusterName, ...] | None,
+    *,
+    rated: NDArray[np.intp] | None = None,
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
     """Give each vote the number of its cluster, in each grouping.
 
@@ -27,6 +30,9 @@ def cluster_codes(
     wanted
         Groupings; None means those that the votes have. With a single rater (or example) there is
         nothing to cluster by, which is said in a warning.
+    rated
+        Rows of the votes that the ratings rest on, all if not given. Others may have raters that
+        these have not.
 
     Returns
     -------
@@ -41,14 +47,16 @@ def cluster_codes(
     """
     given: dict[ClusterName, Categories | None] = {"rater": votes.rater, "example": votes.example}
     groupings, warnings = {}, []
+    among = slice(None) if rated is None else rated
     for name in given if wanted is None else wanted:
         categories = given[name]
         if categories is None:
             if wanted is not None:
                 raise InputError(f"votes have no {name} to cluster by ({votes.source})")
-        elif _all_one(categories.codes):
+        elif _is_one(categories.codes) or _is_one(categories.codes[among]):
+            which = "votes" if _is_one(categories.codes) else "votes between rated models"
             warnings.append(
-                f"all votes have one {name}: the intervals say nothing about another {name}"
+                f"all {which} have one {name}: the intervals say nothing about another {name}"
             )
         else:
             alone = len(categories.names) + np.arange(len(votes))
@@ -56,9 +64,8 @@ def cluster_codes(
     return groupings, tuple(warnings)
 
 
-def _all_one(codes: NDArray[np.int32]) -> bool:
-    """Say whether all votes have one name, as those of a judge among people's have."""
-    return bool((codes >= 0).all() and (codes == codes[:1]).all())
+def _is_one(codes: NDArray[np.signedinteger]) -> bool:
+    return len(codes) > 0 and bool(codes[0] >= 0) and bool((codes == codes[0]).all())
 
 
 def votes_among(

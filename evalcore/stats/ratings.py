@@ -56,14 +56,15 @@ def rate_votes(
         For an unknown anchor, an anchor without a rating, or unusable weights.
     """
     counts = count_votes(votes, weights=weights, both_bad=options.both_bad)
-    groupings, warnings = cluster_codes(votes, options.clusters)
     graph = rated_models(counts, options)
+    weight = np.ones(len(votes)) if weights is None else weights
+    if options.both_bad == "drop":
+        weight = np.where(votes.winner == WINNERS.index("both_bad"), 0.0, weight)
+    rated, _, _ = votes_among(votes, graph.core, where=weight > 0)
+    groupings, warnings = cluster_codes(votes, options.clusters, rated=rated)
     core_counts = counts.take(graph.core)
     fit, tie_warnings = _fit(core_counts, options.ties)
     if groupings:
-        weight = np.ones(len(votes)) if weights is None else weights
-        if options.both_bad == "drop":
-            weight = np.where(votes.winner == WINNERS.index("both_bad"), 0.0, weight)
         clustered = _clustered(votes, weight, fit, groupings.values(), core=graph.core)
         covariance = cluster_covariance(fit.inverse_information, clustered)
     else:
