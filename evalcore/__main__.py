@@ -128,7 +128,7 @@ def main() -> None:
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}", ParityError.exit_code)
     if code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
-        _fail("interrupted; what was done is kept, the same command goes on", INTERRUPTED)
+        _fail("interrupted; what was finished is kept, the same command goes on", INTERRUPTED)
     sys.exit(code)
 
 

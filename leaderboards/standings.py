@@ -63,7 +63,7 @@ def standings(
     Raises
     ------
     InputError
-        If the workspace has nothing to rank by, or none of a task or model asked for.
+        If the workspace has nothing to rank by, or none of a task, model or category asked for.
     """
     request = request or BoardRequest()
     if tasks is not None:
@@ -76,6 +76,12 @@ def standings(
             f"workspace {store.where} has no results yet; "
             "make some with: parity eval -m MODEL -t TASK"
         )
+    known = [] if request.category is None else store.categories()
+    if request.category is not None and request.category not in known:
+        permitted = (
+            f"one that examples have, {', '.join(known)}" if known else "left out: none has one"
+        )
+        raise InputError(f"category must be {permitted}; got {request.category!r}")
     roster = make_roster(store, runs, () if votes is None else votes.models)
     if request.reference is not None:
         request = replace(request, reference=roster.one(request.reference))

@@ -154,6 +154,12 @@ def test_category_leaves_out_other_examples(store, add_results):
     assert standings(store, BoardRequest(category="odd")).standings[0].rating.value == 0.0
 
 
+def test_category_that_no_example_has_is_refused(store, add_results):
+    add_results(store, model("a"), "sums", [1.0, 0.0] * 50)
+    with pytest.raises(InputError, match="category must be one that examples have, even, odd; got"):
+        standings(store, BoardRequest(category="none"))
+
+
 def test_votes_that_name_a_model_and_its_fingerprint_are_of_one_model(store):
     named = [vote(k, "a", "b", "model_a", id=f"n{k}", model_a="a") for k in range(3)]
     store.add_comparisons([*HUMAN, *named])

@@ -278,3 +278,10 @@ def test_any_change_is_read_or_told_in_one_line(store, tmp_path, name, place, va
     path = write(tmp_path / file, [bad] if file.endswith("l") else bad)
     with suppress(InputError):
         import_files(name.split()[0], [path], store)
+
+
+@pytest.mark.parametrize("arguments", [("foo", "votes.csv"), ("votes", "nosuch.csv")])
+def test_wrong_usage_makes_no_workspace(parity, tmp_path, arguments):
+    code, _, error = parity("import", *arguments, "-w", tmp_path / "out")
+    assert (code, error.count("\n")) == (2, 1)
+    assert not (tmp_path / "out").exists()

@@ -41,11 +41,15 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take other tools' files over: votes, verdicts, answers, scores; all of them or nothing."""
-    from evalcore.exchange.importing import import_files
+    from evalcore.exchange.importing import check_format, import_files
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
     from evalcore.tasks.prompt_sets import read_prompts
 
+    check_format(form)
+    found = [path for path in paths if not path.exists()]
+    if found:
+        raise InputError(f"{found[0]}: no such file or folder")
     known = [example for path in prompts or () for example in read_prompts(path)]
     with open_store(workspace, store) as opened, progress_bars() as begin:
         done = import_files(form, paths, opened, prompts=known, begin=begin)

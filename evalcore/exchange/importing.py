@@ -15,7 +15,7 @@ from evalcore.stages import Begin
 from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store
 
-__all__ = ["Imported", "import_files"]
+__all__ = ["Imported", "check_format", "import_files"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,7 @@ def import_files(
         For a format or file that can't be used, naming file, line and what is permitted; then
         nothing is kept.
     """
-    if form not in IMPORTS:
-        raise InputError(f"FORMAT must be one of {', '.join(IMPORTS)}; got {form!r}")
+    check_format(form)
     files = [source_file(path, form) for path in found_files(form, paths)]
     advance = begin(f"import {form}", sum(file.n_lines for file in files)) if begin else None
     own = {name: fingerprint for fingerprint, name in unique_names(store).items()}
@@ -95,6 +94,12 @@ def import_files(
         n_skipped=n_skipped,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def check_format(form: str) -> None:
+    """Raise :class:`~evalcore.errors.InputError` for a format that there is not."""
+    if form not in IMPORTS:
+        raise InputError(f"FORMAT must be one of {', '.join(IMPORTS)}; got {form!r}")
 
 
 def _hint(form: str, files: Sequence[SourceFile]) -> str:

@@ -86,7 +86,10 @@ def split_target(target: str) -> tuple[Path, str]:
     kind = (kind or "Q4_K_M").upper()
     if kind not in CONVERSION_TYPES:
         raise InputError(f"type must be one of {', '.join(CONVERSION_TYPES)}; got {kind!r}")
-    return Path(place).expanduser().absolute(), kind
+    path = Path(place).expanduser().absolute()
+    if path.is_dir():
+        raise InputError(f"a target must be a file; {path} is a folder")
+    return path, kind
 
 
 def convert(
