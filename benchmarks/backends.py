@@ -28,8 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from engine_workloads import N_VOCABULARY, make_tokenizer
 
 from evalcore.protocols import Finished, GenerateRequest, LoglikelihoodRequest, Runner
 from evalcore.records import SamplingParams
-from runners import RunnerOptions, open_runners, parse_model
+from runners import open_runners, parse_model
 from runners.gguf import resident
 from runners.gguf.convert import convert
 
@@ -75,37 +75,45 @@ def main() -> None:
     """Measure; exit with 1 if something falls short."""
     arguments = _arguments()
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "model"
+    with tempfile.TemporaryDirectory() as place, closing(Models()) as models:
+        folder, file = Path(place) / "model", Path(place) / "model.gguf"
         make_model(folder)
-        file = Path(place) / "model.gguf"
         convert(parse_model(f"hf:{folder}"), file, "Q4_K_M")
-        adapters = [make_adapter(folder, Path(place) / f"adapter{n}", n) for n in range(N_ADAPTERS)]
         for n_threads in arguments.threads:
             torch.set_num_threads(n_threads)
-            figures += decoding(folder, file, n_threads=n_threads, n_pairs=arguments.pairs)
-        figures += harness(file, n_threads=1, n_pairs=min(arguments.pairs, 2))
-        figures += variants(file, adapters, n_threads=1, n_pairs=arguments.pairs)
+            found = decoding(models, folder, file, n_threads=n_threads, n_pairs=arguments.pairs)
+            figures += shown(found)
+        figures += shown(harness(models, file, n_threads=1, n_pairs=min(arguments.pairs, 2)))
+        adapters = make_adapters(folder, Path(place))
+        figures += shown(variants(models, file, adapters, n_pairs=arguments.pairs))
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(one) for one in figures], indent=1), "utf-8")
+    sys.exit(0 if all(one.passes for one in figures) else 1)
+
+
+def shown(figures: list[Figure]) -> list[Figure]:
+    """Print a line for each figure as soon as it is there."""
     for one in figures:
         wanted = f"≥ {one.at_least}" if one.at_least is not None else f"≤ {one.at_most}"
         verdict = "reached" if one.passes else "missed"
         spread = f"{min(one.pairs):.2f}-{max(one.pairs):.2f}"
         print(
             f"{one.name:58} {one.n_threads} thread(s)  {one.ratio:6.2f} ({spread})  {wanted}  "
-            f"{verdict}  {one.note}"
+            f"{verdict}  {one.note}",
+            flush=True,
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(one) for one in figures], indent=1), "utf-8")
-    sys.exit(0 if all(one.passes for one in figures) else 1)
+    return figures
 
 
-def decoding(folder: Path, file: Path, *, n_threads: int, n_pairs: int) -> list[Figure]:
+def decoding(
+    models: Models, folder: Path, file: Path, *, n_threads: int, n_pairs: int
+) -> list[Figure]:
     """Compare tokens a second of one answer at a time."""
     against_hf: list[float] = []
     against_itself: list[float] = []
     speeds: list[float] = []
-    ours = next_runner(f"gguf:{file}?n_threads={n_threads}")
-    theirs = next_runner(f"hf:{folder}?dtype=fp32")
+    ours = models.runner(f"gguf:{file}?n_threads={n_threads}")
+    theirs = models.runner(f"hf:{folder}?dtype=fp32")
     bare = BareLoop(file, n_threads=n_threads)
     decode(ours), decode(theirs), bare.seconds()
     for pair in range(n_pairs):
@@ -184,9 +192,9 @@ class BareLoop:
         self.lib.llama_model_free(self.model)
 
 
-def variants(file: Path, adapters: list[Path], *, n_threads: int, n_pairs: int) -> list[Figure]:
+def variants(models: Models, file: Path, adapters: list[Path], *, n_pairs: int) -> list[Figure]:
     """Compare the base and its adapters in one process with as many runs of the base."""
-    base = f"gguf:{file}?n_threads={n_threads}"
+    base = f"gguf:{file}?n_threads=1"
     specs = [parse_model(base), *(parse_model(f"{base}+lora:{path}") for path in adapters)]
     requests = questions()
     n_loads = 0
@@ -199,7 +207,7 @@ def variants(file: Path, adapters: list[Path], *, n_threads: int, n_pairs: int) 
 
     resident.GgufResident._load = counted  # type: ignore[method-assign]
     ratios, memory = [], []
-    forward = next_runner(base)
+    forward = models.runner(base)
     collect(forward.loglikelihood(requests))
     alone = resident_bytes()
     for _ in range(n_pairs):
@@ -217,13 +225,13 @@ def variants(file: Path, adapters: list[Path], *, n_threads: int, n_pairs: int) 
     return [
         Figure(
             name=f"base + {N_ADAPTERS} adapters against {len(specs)} runs of the base, one load",
-            n_threads=n_threads,
+            n_threads=1,
             pairs=ratios,
             at_most=1.1,
         ),
         Figure(
             name="memory of base + adapters against their size on disk",
-            n_threads=n_threads,
+            n_threads=1,
             pairs=[max(memory) / on_disk],
             at_most=1.2,
             note=f"{max(memory) / 2**20:.0f} MiB of {on_disk / 2**20:.0f} MiB",
@@ -239,17 +247,17 @@ def questions() -> list[LoglikelihoodRequest]:
             context=f"{shots}Question: what comes after {n} in the list of all things? Answer:",
             continuation=f" {answer} of them",
         )
-        for n in range(48)
+        for n in range(10)
         for answer in ("one", "two", "three", n)
     ]
 
 
-def harness(file: Path, *, n_threads: int, n_pairs: int) -> list[Figure]:
+def harness(models: Models, file: Path, *, n_threads: int, n_pairs: int) -> list[Figure]:
     """Compare scoring with lm-evaluation-harness's gguf model, on a part of the questions."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.gguf import GGUFLM
 
-    requests = questions()[:32]
+    requests = questions()[:24]
     instances = [
         Instance(
             request_type="loglikelihood",
@@ -259,7 +267,7 @@ def harness(file: Path, *, n_threads: int, n_pairs: int) -> list[Figure]:
         )
         for place, one in enumerate(requests)
     ]
-    ours = next_runner(f"gguf:{file}?n_threads={n_threads}")
+    ours = models.runner(f"gguf:{file}?n_threads={n_threads}")
     ratios, differences = [], []
     with served(file, n_threads=n_threads) as url:
         theirs = GGUFLM(base_url=url)
@@ -306,7 +314,7 @@ def served(file: Path, *, n_threads: int) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = json.dumps(model.create_completion(**asked)).encode()
+            answer = json.dumps(model.create_completion(**asked), default=float).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -326,14 +334,22 @@ def served(file: Path, *, n_threads: int) -> Iterator[str]:
         model.close()
 
 
-def next_runner(text: str) -> Runner:
-    """Open a model that stays open as long as the process."""
-    runners = open_runners([parse_model(text)], options=RunnerOptions())
-    _OPEN.append(runners)
-    return next(runners)
+class Models:
+    """Models that stay open until all is measured."""
 
+    def __init__(self) -> None:
+        self._open: list[Generator[Runner, None, None]] = []
 
-_OPEN: list[Any] = []
+    def runner(self, text: str) -> Runner:
+        """Open a model."""
+        runners = open_runners([parse_model(text)])
+        self._open.append(runners)
+        return next(runners)
+
+    def close(self) -> None:
+        """Close all."""
+        for runners in self._open:
+            runners.close()
 
 
 def collect(finished: Iterable[Finished[Any]]) -> int:
@@ -379,19 +395,21 @@ def make_model(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def make_adapter(base: Path, folder: Path, seed: int) -> Path:
-    """Write an adapter of rank 16 on queries and values with random matrices."""
+def make_adapters(base: Path, place: Path) -> list[Path]:
+    """Write adapters of rank 16 on queries and values with random matrices."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    torch.manual_seed(seed)
+    torch.manual_seed(1)
     wanted = LoraConfig(r=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), wanted)
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-    model.save_pretrained(folder)
-    return folder
+    folders = [place / f"adapter{n}" for n in range(N_ADAPTERS)]
+    for folder in folders:
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.02)
+        model.save_pretrained(folder)
+    return folders
 
 
 def _arguments() -> argparse.Namespace:

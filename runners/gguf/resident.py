@@ -93,6 +93,8 @@ class GgufResident:
     def _load(self) -> Any:
         parameters = self._lib.llama_model_default_params()
         parameters.n_gpu_layers = self.settings.n_gpu_layers
+        # llama.cpp lays weights out anew for the processor: a mapped file would be there twice.
+        parameters.load_mode = self._lib.LLAMA_LOAD_MODE_NONE
         last_error()
         path = str(self.header.path).encode()
         model = self._lib.llama_model_load_from_file(path, parameters)

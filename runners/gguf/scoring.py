@@ -25,7 +25,7 @@ __all__ = ["BatchScorer", "scoring_size"]
 _PATH = 0
 _BATCH_TOKENS = 512
 _MOST_BRANCHES = 127
-_LOGITS_BYTES = 64 * 2**20
+_LOGITS_BYTES = 8 * 2**20
 
 
 def scoring_size(longest: int, n_vocabulary: int) -> ContextSize:
