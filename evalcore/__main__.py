@@ -129,7 +129,7 @@ def main() -> None:
         _fail(f"{error.filename or 'output'}: {error.strerror}", ParityError.exit_code)
     if code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
         _fail("interrupted; what was finished is kept, the same command goes on", INTERRUPTED)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _usage(error: typer.TyperException) -> str:

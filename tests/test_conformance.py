@@ -234,9 +234,9 @@ def test_closing_gives_the_memory_back(name: str, gguf_file, collect):
         ctypes.CDLL(None).malloc_trim(0)
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-    before = memory_after_runs(2)
-    # Five models of 5 to 10 MB would have stayed.
-    assert memory_after_runs(5) - before < 12e6
+    before = memory_after_runs(3)
+    # Ten models of 5 to 10 MB would have stayed; a heap in pieces holds on to a few.
+    assert memory_after_runs(10) - before < 25e6
 
 
 def test_empty_continuation_is_certain(anyone, collect):

@@ -49,7 +49,7 @@ def test_own_model_and_task_reach_leaderboard_report_and_mlflow(parity, study, t
     board = json.loads(printed)
     names = {row["model"]["name"] for row in board["leaderboard"]["standings"]}
     assert code == 0
-    assert names == {"base", "stack", "int8"}
+    assert names == {"base", "stack", "int8 (bf16)"}
     assert board["sync"]["n_created"] == 3 + 3 * 2
     assert (out / "mlflow.db").is_file()
 
