@@ -17,6 +17,7 @@ from reports.evidence import collect
 from reports.figures.all import figures, write_figures
 from reports.figures.drawing import Dot, Drawing, Figure, Words
 from reports.figures.pareto import pareto_front
+from reports.figures.rank_chances import rank_figure
 from reports.figures.svg import inline_svg, svg_file
 
 NAME = 'x"><script>alert(1)</script>\u202e\x00$\\frac{'
@@ -176,3 +177,12 @@ def test_one_estimate_alone_is_drawn():
     )
     drawing = interval_drawing([Bar(name="only", estimate=nothing)], places=2)
     assert any(isinstance(mark, Dot) for mark in drawing.marks)
+
+
+def test_models_with_the_same_answers_have_no_figure_of_rank_chances(tmp_path, add_results):
+    with open_store(tmp_path) as store:
+        for name in ("a", "b", "c"):
+            spec = ModelSpec(name=name, backend="hf", weights=name, sha256=name)
+            add_results(store, spec, "t", [1.0, 0.0, 1.0, 0.0])
+        evidence = collect(standings(store), store)
+    assert rank_figure(evidence) is None

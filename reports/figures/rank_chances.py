@@ -39,13 +39,20 @@ def rank_figure(evidence: Evidence) -> Figure | None:
     sign = 1.0 if board.rating_higher_is_better else -1.0
     if not (np.all(np.isfinite(found.covariance)) and np.all(found.df > 0)):
         return None
-    if not np.any(np.diagonal(found.covariance) > 0):
+    if not _differ(found.covariance):
         return None
     chances = rank_probabilities(
         sign * found.means, found.covariance, df=found.df, rng=np.random.default_rng(0)
     )
     names = [standing.model.name for standing in board.ranked]
     return _figure(names, fingerprints, chances)
+
+
+def _differ(covariance: np.ndarray) -> bool:
+    """Say whether any distance from the mean varies; equal answers tell nothing of ranks."""
+    centred = covariance - covariance.mean(axis=0)
+    variances = np.diagonal(centred - centred.mean(axis=1, keepdims=True))
+    return bool(np.any(variances > 1e-12 * np.max(np.diagonal(covariance))))
 
 
 def _figure(names: list[str], fingerprints: list[str], chances: np.ndarray) -> Figure:
