@@ -351,10 +351,14 @@ class Arena:
         self.telemetry.battles.labels("unanswered").inc()
 
     def conversation(self, battle_id: str) -> tuple[Turn, ...]:
-        """Return what was asked and answered so far, the turn to be answered last."""
-        return self.writer.call(
-            lambda connection: battles.turns(connection, battles.find_battle(connection, battle_id))
-        )
+        """Return the turns, the one to be answered last; nothing if no answer is waited for."""
+
+        def work(connection: Connection) -> tuple[Turn, ...]:
+            battle = battles.find_battle(connection, battle_id)
+            is_waited_for = battle.status in _UNANSWERED
+            return battles.turns(connection, battle) if is_waited_for else ()
+
+        return self.writer.call(work)
 
     # for administrators and the service itself; these wait too
 

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import sqlalchemy as sa
 
 from arena.arena import Arena
+from arena.battles import battle_from
 from arena.live.demo import DEMO_MODELS, DEMO_SETTINGS, demo_prompts
 from arena.live.moderation import WordList
 from arena.live.opening import Live, live_arena, open_live
@@ -500,6 +501,19 @@ def test_battle_of_a_model_that_is_gone_for_good_ends(tmp_path, talkers):
             place = Place(arena, live, store)
             assert place.follow(place.open()).status is BattleStatus.VOID
             assert place.follow(place.open()).status is BattleStatus.READY
+
+
+@pytest.mark.parametrize("behaviour", [says("Hello."), raises])
+def test_page_that_asks_late_has_nothing_made_again(make_place, behaviour):
+    model = Scripted("alpha", behaviour)
+    settings = replace(SETTINGS, most_running=1)
+    place = make_place([model], [Scripted("beta", says("Hi."))], settings=settings)
+    place.follow(place.open())
+    (row,) = place.rows(tables.battle)
+    place.live.maker.begin(battle_from(row), 0)
+    other = Rater(id="o" * 32)
+    place.follow(place.open(rater=other), rater=other)  # comes after it in the queue
+    assert len(model.requests) == 2
 
 
 def test_visitors_wait_until_the_models_run(tmp_path, talkers):

@@ -36,7 +36,7 @@ class Desk(Protocol):
     """What a maker needs of the arena; called from its threads."""
 
     def conversation(self, battle_id: str) -> tuple[Turn, ...]:
-        """Return what was asked and answered so far."""
+        """Return what was asked and answered so far; nothing if no answer is waited for."""
 
     def streaming(self, battle_id: str) -> None:
         """Note that answers are being made."""
@@ -204,9 +204,9 @@ class LiveMaker:
 
     def _answer(self, desk: Desk, battle: Battle, turn: int) -> None:
         turns = self._patiently(partial(desk.conversation, battle.id))
-        if turns is None:
-            return
-        session = Session(battle, turns[: turn + 1], masker=self._masker, settings=self._settings)
+        if turns is None or len(turns) != turn + 1:
+            return  # answered, void or gone on since a page asked for it
+        session = Session(battle, turns, masker=self._masker, settings=self._settings)
         self._sessions[battle.id] = session
         if self._closing.is_set():
             return
