@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.engine import Connection
 
 from arena import battles, votes
 from arena.audit import serialise
 from arena.consent import add_rater, give_consent, has_consented, rater_of_account
+from arena.desk import AnswerDesk
 from arena.identity import Identity
 from arena.keys import Keys
-from arena.moderation import Act, accept, unvoid, void
 from arena.privacy import AddressHasher, apply_retention, forget_rater
 from arena.records import (
-    Answer,
     Ballot,
     Battle,
     BattleStatus,
@@ -33,10 +31,10 @@ from arena.records import (
     RaterOrigin,
     Receipt,
     Reveal,
-    Turn,
     Waiting,
 )
 from arena.refusals import Refused
+from arena.review import Review
 from arena.settings import ArenaSettings
 from arena.sources import AnswerMaker, BattleSource, Verifier
 from arena.telemetry import Telemetry
@@ -46,7 +44,6 @@ from evalcore.store import Store
 __all__ = ["Arena", "Sent"]
 
 _log = logging.getLogger(__name__)
-_UNANSWERED = (BattleStatus.CREATED, BattleStatus.STREAMING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +95,10 @@ class Arena:
         self.telemetry = Telemetry()
         self.identity = Identity(Keys(settings.secret), settings)
         self.writer = Writer(store.engine, patience_s=settings.store_patience_s)
+        self.desk = AnswerDesk(self.writer, source, clock=settings.clock, telemetry=self.telemetry)
+        """For whoever makes answers."""
+        self.review = Review(self.writer, clock=settings.clock)
+        """For administrators."""
         self._keys = Keys(settings.secret)
         self._addresses = AddressHasher()
         self._maker = maker
@@ -307,75 +308,7 @@ class Arena:
 
         return await self.writer.run(work)
 
-    # for whoever makes answers; these wait, so not from a coroutine
-
-    def streaming(self, battle_id: str) -> None:
-        """Note that the first piece of an answer was shown."""
-        self.writer.call(lambda connection: battles.mark_streaming(connection, battle_id))
-
-    def answered(self, battle_id: str, answers: Sequence[Answer]) -> Battle:
-        """Store a turn's answers, all positions at once, and make the battle ready to vote."""
-        now_ms = self.settings.clock()
-        return self.writer.call(
-            lambda connection: battles.store_answers(connection, battle_id, answers, now_ms=now_ms)
-        )
-
-    def failed(self, battle_id: str, *, reason: str, detail: Mapping[str, Any]) -> None:
-        """Void a battle that could not be answered, and free its rater for the next one.
-
-        Parameters
-        ----------
-        battle_id
-            One that is being answered; any other stays as it is.
-        reason
-            A code that names no side, such as ``no_answer``.
-        detail
-            Who failed and how: kept as a ``vote_event``, seen by administrators alone.
-        """
-
-        def work(connection: Connection) -> None:
-            battle = battles.find_battle(connection, battle_id)
-            if battle.status in _UNANSWERED:
-                ended = battles.set_status(connection, battle, BattleStatus.VOID, reason=reason)
-                votes.note(
-                    connection,
-                    battle_id,
-                    reason,
-                    actor="system",
-                    detail=detail,
-                    now_ms=self.settings.clock(),
-                )
-                self.source.settled(connection, ended, None)
-
-        self.writer.call(work)
-        self.telemetry.battles.labels("unanswered").inc()
-
-    def conversation(self, battle_id: str) -> tuple[Turn, ...]:
-        """Return the turns, the one to be answered last; nothing if no answer is waited for."""
-
-        def work(connection: Connection) -> tuple[Turn, ...]:
-            battle = battles.find_battle(connection, battle_id)
-            is_waited_for = battle.status in _UNANSWERED
-            return battles.turns(connection, battle) if is_waited_for else ()
-
-        return self.writer.call(work)
-
-    # for administrators and the service itself; these wait too
-
-    def void(self, battle_id: str, *, actor: str, reason: str) -> None:
-        """Leave a vote out of ratings; undone by :meth:`unvoid`."""
-        act = self._act(actor, reason)
-        self.writer.call(lambda connection: void(connection, battle_id, act))
-
-    def unvoid(self, battle_id: str, *, actor: str, reason: str) -> None:
-        """Count a voided vote again."""
-        act = self._act(actor, reason)
-        self.writer.call(lambda connection: unvoid(connection, battle_id, act))
-
-    def accept(self, battle_id: str, *, actor: str, reason: str) -> None:
-        """Count an unverified vote."""
-        act = self._act(actor, reason)
-        self.writer.call(lambda connection: accept(connection, battle_id, act))
+    # for the service itself
 
     async def check(self) -> None:
         """Find out whether votes can be stored.
@@ -478,7 +411,7 @@ class Arena:
     # outside of transactions
 
     def _begun(self, battle: Battle, view: BattleView) -> BattleView:
-        if self._maker is None or battle.status not in _UNANSWERED:
+        if self._maker is None or not battle.is_unanswered:
             return view
         self._maker.begin(battle, view.turns[-1].number)
         return replace(view, place=self._maker.place(battle.id))
@@ -495,9 +428,6 @@ class Arena:
             _log.error("arena: votes can't be verified: %s: %s", type(error).__name__, error)
             return "outage"
         return None if is_good else "failed"
-
-    def _act(self, actor: str, reason: str) -> Act:
-        return Act(actor=actor, reason=reason, now_ms=self.settings.clock())
 
 
 def _reveal(battle: Battle) -> Reveal:

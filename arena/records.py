@@ -208,6 +208,11 @@ class Battle:
     """Whether it is the rater's present battle: until sealed, skipped, expired or void."""
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether an answer is waited for."""
+        return self.status in (BattleStatus.CREATED, BattleStatus.STREAMING)
+
+    @property
     def shown_models(self) -> tuple[str, ...]:
         """Models by position."""
         return tuple(self.models[place] for place in self.sides)

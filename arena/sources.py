@@ -61,10 +61,9 @@ class AnswerMaker(Protocol):
     def begin(self, battle: Battle, turn: int) -> None:
         """Start to answer a turn; called after the commit, must not wait.
 
-        The maker reads the turn through ``Arena.conversation`` and reports through
-        ``Arena.streaming``, then ``Arena.answered`` or ``Arena.failed``. Beginning what is being
-        answered already changes nothing: a battle that is resumed here after its process died is
-        begun again.
+        The maker reads the turn and reports at :class:`arena.desk.AnswerDesk`. Beginning what is
+        being answered already changes nothing: a battle that is resumed here after its process
+        died is begun again.
         """
 
     def place(self, battle_id: str) -> int | None:

@@ -10,7 +10,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from evalcore.stats.paired import PairedDifference, holm, tie_letters
+from evalcore.stats.paired import PairedDifference, holm
+from evalcore.stats.tie_letters import tie_letters
 
 __all__ = ["Compare", "Pair", "Pairs", "no_pairs"]
 

@@ -407,7 +407,7 @@ def test_battle_of_a_process_that_died_is_answered_by_the_next_one(tmp_path, tal
 
 def test_answers_wait_for_a_database_that_is_gone_for_a_while(make_place, talkers, monkeypatch):
     place = make_place(*talkers)
-    kept, refusals = place.arena.answered, iter(["gone", "gone"])
+    kept, refusals = place.arena.desk.answered, iter(["gone", "gone"])
 
     def answered(battle_id, answers):
         if next(refusals, None):
@@ -415,7 +415,7 @@ def test_answers_wait_for_a_database_that_is_gone_for_a_while(make_place, talker
         return kept(battle_id, answers)
 
     monkeypatch.setattr("arena.live.making._RETRY_S", 0.01)
-    monkeypatch.setattr(place.arena, "answered", answered)
+    monkeypatch.setattr(place.arena.desk, "answered", answered)
     assert place.follow(place.open()).status is BattleStatus.READY
 
 

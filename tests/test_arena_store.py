@@ -284,9 +284,9 @@ def test_void_and_unvoid_with_reason_are_in_the_audit_log(
     view = next_of(arena)
     cast(arena, view, reveal=True)
     (kept,) = comparisons(arena_store)
-    arena.void(view.battle_id, actor="root", reason="a bot")
+    arena.review.void(view.battle_id, actor="root", reason="a bot")
     assert comparisons(arena_store) == []
-    arena.unvoid(view.battle_id, actor="root", reason="not a bot")
+    arena.review.unvoid(view.battle_id, actor="root", reason="not a bot")
     assert comparisons(arena_store) == [kept]
     log = [(row.actor, row.action, row.detail["reason"]) for row in rows(arena_store, audit)]
     assert log == [("root", "void", "a bot"), ("root", "unvoid", "not a bot")]
@@ -295,14 +295,14 @@ def test_void_and_unvoid_with_reason_are_in_the_audit_log(
 def test_void_without_reason_is_refused(open_arena: OpenArena):
     arena = open_arena()
     with pytest.raises(InputError, match="reason must be given"):
-        arena.void(next_of(arena).battle_id, actor="root", reason=" ")
+        arena.review.void(next_of(arena).battle_id, actor="root", reason=" ")
 
 
 def test_changed_audit_log_is_found_out(open_arena: OpenArena, arena_store: Store):
     arena = open_arena()
     view = next_of(arena)
     cast(arena, view, reveal=True)
-    for act in (arena.void, arena.unvoid, arena.void):
+    for act in (arena.review.void, arena.review.unvoid, arena.review.void):
         act(view.battle_id, actor="root", reason="why")
     with arena_store.engine.begin() as connection:
         assert first_broken_entry(connection) is None
@@ -323,7 +323,7 @@ def test_vote_that_can_not_be_verified_is_kept_and_can_be_accepted(
     assert receipt.status is VoteStatus.UNVERIFIED
     assert comparisons(arena_store) == []
     assert b'outages_total{part="verifier"} 1.0' in arena.telemetry.text()
-    arena.accept(view.battle_id, actor="root", reason="a person")
+    arena.review.accept(view.battle_id, actor="root", reason="a person")
     assert len(comparisons(arena_store)) == 1
 
 

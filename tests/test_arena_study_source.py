@@ -174,12 +174,12 @@ def test_voided_vote_frees_its_item_and_unvoiding_takes_it_back(room):
     study.vote("a")
     assert (study.next("b")).reason == "complete"
     (comparison,) = study.store.comparisons()
-    study.arena.void(comparison.id, actor="admin", reason="test")
+    study.arena.review.void(comparison.id, actor="admin", reason="test")
     assert study.report().by_status == {"void": 1}
     assert list(study.store.comparisons()) == []
-    study.arena.unvoid(comparison.id, actor="admin", reason="wrong one")
+    study.arena.review.unvoid(comparison.id, actor="admin", reason="wrong one")
     assert (study.next("b")).reason == "complete"
-    study.arena.void(comparison.id, actor="admin", reason="test")
+    study.arena.review.void(comparison.id, actor="admin", reason="test")
     assert isinstance(study.next("b"), BattleView)
 
 

@@ -14,9 +14,9 @@ from evalcore.stats.paired import (
     paired_difference,
     sign_test,
     stratified_difference,
-    tie_letters,
 )
 from evalcore.stats.sign_flip import sign_flip_test
+from evalcore.stats.tie_letters import tie_letters
 
 binary_lists = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

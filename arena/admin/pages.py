@@ -180,9 +180,9 @@ class _Pages:
         """Void, unvoid or accept one vote."""
         form = await _form(request)
         acts = {
-            "void": self._arena.void,
-            "unvoid": self._arena.unvoid,
-            "accept": self._arena.accept,
+            "void": self._arena.review.void,
+            "unvoid": self._arena.review.unvoid,
+            "accept": self._arena.review.accept,
         }
         action = form.get("action", "")
         if action not in acts:
@@ -203,7 +203,7 @@ class _Pages:
             form.get("reason", ""),
         )
         for battle in await asyncio.to_thread(self._reader.counted_battles, rater):
-            await asyncio.to_thread(self._arena.void, battle, actor=actor, reason=reason)
+            await asyncio.to_thread(self._arena.review.void, battle, actor=actor, reason=reason)
         return _back(_url("/admin/votes", rater=rater))
 
     async def _check_open(self) -> None:

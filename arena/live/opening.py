@@ -102,7 +102,7 @@ def live_arena(
     arena = Arena(store, live.source, settings=settings, maker=live.maker, verifier=verifier)
     _follow(arena.telemetry, live.maker)
     with closing(arena):
-        live.maker.start(arena)
+        live.maker.start(arena.desk)
         with closing(live.maker):
             yield arena
 

@@ -119,3 +119,8 @@ def null_if_nan(value: float) -> float | None:
 def nan_if_null(value: float | None) -> float:
     """Return the number that a column stands for."""
     return math.nan if value is None else value
+
+
+def without_source(row: Any) -> dict[str, Any]:
+    """Return a fact's fields; where it came from is the store's to know."""
+    return {name: value for name, value in row._mapping.items() if name != "source_id"}

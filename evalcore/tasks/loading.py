@@ -11,7 +11,8 @@ from evalcore.metrics import TextMetric, text_metric
 from evalcore.records import Example
 from evalcore.tasks.definition import TaskDefinition, read_definition
 from evalcore.tasks.examples import LineTemplates, read_examples
-from evalcore.tasks.harness import PREFIX, HarnessTask, load_harness_tasks
+from evalcore.tasks.harness import PREFIX, HarnessTask
+from evalcore.tasks.harness_loading import load_harness_tasks
 from evalcore.tasks.kinds import (
     CHOICE_METRICS,
     PERPLEXITY_METRICS,

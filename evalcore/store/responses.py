@@ -1,0 +1,212 @@
+"""Models' responses to requests, and what the work took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from evalcore.protocols import Completion, Loglikelihood, Response
+from evalcore.records import Efficiency, Generation, SamplingParams, utc_now
+from evalcore.store import schema
+from evalcore.store.database import (
+    KEYS_PER_QUERY,
+    Database,
+    insert_rows,
+    nan_if_null,
+    null_if_nan,
+    without_source,
+)
+
+__all__ = ["Answered", "Responses"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A response to store: which example and request it belongs to."""
+
+    example_id: str
+    request_key: str
+    response: Response
+    params: SamplingParams | None = None
+    """Of a generation."""
+    previous_key: str | None = None
+    """Request of the turn before, where a generation goes on with a conversation."""
+
+
+class Responses(Database):
+    """What models have answered already, so that nothing is asked twice."""
+
+    def responses(self, fingerprint: str, keys: Sequence[str]) -> dict[str, Response]:
+        """Return what a model has answered already, by request key."""
+        found: dict[str, Response] = {}
+        with self._reading() as connection:
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                some = keys[start : start + KEYS_PER_QUERY]
+                for table, build in _RESPONSES:
+                    query = table.select().where(
+                        table.c.fingerprint == fingerprint, table.c.request_key.in_(some)
+                    )
+                    found |= {row.request_key: build(row) for row in connection.execute(query)}
+        return found
+
+    def add_responses(
+        self, fingerprint: str, answered: Sequence[Answered], *, task_hash: str, took: Efficiency
+    ) -> None:
+        """Store responses that became ready together, and what they took."""
+        now = utc_now()
+        shared = {"fingerprint": fingerprint, "created_utc": now}
+        with self._writing() as connection:
+            for table, rows in _response_rows(answered).items():
+                insert_rows(connection, table, [row | shared for row in rows])
+            row = {**asdict(took), **shared, "task_hash": task_hash}
+            connection.execute(schema.work.insert(), [row])
+
+    def generations(
+        self, *, example_ids: Sequence[str] | None = None, fingerprint: str | None = None
+    ) -> Iterator[Generation]:
+        """Yield stored answers by model and request; of all models unless one is named."""
+        columns = schema.generation.c
+        query = schema.generation.select().order_by(columns.fingerprint, columns.request_key)
+        if fingerprint is not None:
+            query = query.where(columns.fingerprint == fingerprint)
+        with self._reading() as connection:
+            wanted = None if example_ids is None else frozenset(example_ids)
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                if wanted is None or row.example_id in wanted:
+                    yield _generation(row)
+
+    def answering(self, fingerprints: Sequence[str]) -> list[str]:
+        """Return those of some models that have an answer in the workspace, in their order."""
+        answered = sa.exists().where(schema.generation.c.fingerprint == schema.model.c.fingerprint)
+        query = sa.select(schema.model.c.fingerprint).where(answered)
+        with self._reading() as connection:
+            found = set(connection.scalars(query))
+        return [fingerprint for fingerprint in fingerprints if fingerprint in found]
+
+    def api_costs(self) -> dict[str, float]:
+        """Sum up what models' paid answers cost, in US dollars, by fingerprint."""
+        columns = schema.generation.c
+        query = (
+            sa.select(columns.fingerprint, sa.func.sum(columns.cost_usd))
+            .where(columns.cost_usd.is_not(None))
+            .group_by(columns.fingerprint)
+        )
+        with self._reading() as connection:
+            return {fingerprint: float(cost) for fingerprint, cost in connection.execute(query)}
+
+    def answers(
+        self, example_ids: Sequence[str], *, fingerprint: str | None = None
+    ) -> Iterator[Generation]:
+        """Yield answers to some examples, those to each oldest first; of all models or of one.
+
+        An example that tasks or prompt sets share may have several answers of a model.
+        """
+        columns = schema.generation.c
+        own = sa.true() if fingerprint is None else columns.fingerprint == fingerprint
+        with self._reading() as connection:
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
+                query = (
+                    schema.generation.select()
+                    .where(columns.example_id.in_(some), own)
+                    .order_by(columns.created_utc, columns.request_key)
+                )
+                for row in connection.execute(query):
+                    yield _generation(row)
+
+    def conversations(
+        self, fingerprint: str, example_ids: Sequence[str]
+    ) -> dict[str, tuple[Generation, ...]]:
+        """Return a model's answers by example, turn by turn.
+
+        Where an example was answered in several ways, such as with other sampling parameters, the
+        way begun last counts. Examples without an answer are left out.
+        """
+        columns = schema.generation.c
+        found: dict[str, list[Generation]] = {}
+        with self._reading() as connection:
+            for start in range(0, len(example_ids), KEYS_PER_QUERY):
+                some = example_ids[start : start + KEYS_PER_QUERY]
+                query = (
+                    schema.generation.select()
+                    .where(columns.fingerprint == fingerprint, columns.example_id.in_(some))
+                    .order_by(columns.created_utc, columns.request_key)
+                )
+                for row in connection.execute(query):
+                    found.setdefault(row.example_id, []).append(_generation(row))
+        return {example_id: _newest_chain(answers) for example_id, answers in found.items()}
+
+    def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
+        """Sum up the work that a model did on a task, over all sessions."""
+        columns = schema.work.c
+        sums = [columns.prefill_tokens, columns.prefill_s, columns.decode_tokens, columns.decode_s]
+        peaks = [columns.peak_memory_bytes, columns.size_on_disk_bytes]
+        query = sa.select(
+            *[sa.func.coalesce(sa.func.sum(column), 0).label(column.name) for column in sums],
+            *[sa.func.coalesce(sa.func.max(column), 0).label(column.name) for column in peaks],
+        ).where(columns.fingerprint == fingerprint, columns.task_hash == task_hash)
+        with self._reading() as connection:
+            return Efficiency(**connection.execute(query).one()._asdict())
+
+
+def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str, Any]]]:
+    rows: dict[sa.Table, list[dict[str, Any]]] = {}
+    for item in answered:
+        keys = {"example_id": item.example_id, "request_key": item.request_key}
+        row = asdict(item.response) | keys
+        if isinstance(item.response, Completion):
+            row |= {
+                "params": asdict(item.params or SamplingParams()),
+                "previous_key": item.previous_key,
+            }
+            rows.setdefault(schema.generation, []).append(row)
+        else:
+            row["logprob"] = null_if_nan(item.response.logprob)
+            rows.setdefault(schema.loglikelihood, []).append(row)
+    return rows
+
+
+def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
+    """Return the newest first turn and what follows it; answers come oldest first."""
+    following = {answer.previous_key: answer for answer in answers}
+    chain = []
+    turn = following.get(None)
+    while turn is not None:
+        chain.append(turn)
+        turn = following.get(turn.request_key)
+    return tuple(chain)
+
+
+def _params_from(fields: dict[str, Any]) -> SamplingParams:
+    return SamplingParams(**{**fields, "stop": tuple(fields["stop"])})
+
+
+def _generation(row: Any) -> Generation:
+    return Generation(**without_source(row) | {"params": _params_from(row.params)})
+
+
+def _completion(row: Any) -> Response:
+    return Completion(
+        text=row.text,
+        finish_reason=row.finish_reason,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        duration_s=row.duration_s,
+        first_token_logprobs=row.first_token_logprobs,
+        cost_usd=row.cost_usd,
+    )
+
+
+def _loglikelihood(row: Any) -> Response:
+    return Loglikelihood(
+        logprob=nan_if_null(row.logprob),
+        is_greedy=row.is_greedy,
+        n_tokens=row.n_tokens,
+        n_truncated=row.n_truncated,
+    )
+
+
+_RESPONSES = ((schema.generation, _completion), (schema.loglikelihood, _loglikelihood))
