@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -76,22 +77,51 @@ INTERRUPTED = 130
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+# Plain text reads well in a terminal, in a file and in the documents.
+_LOOK: Final = {"max_content_width": 100}
+
+
+def _app(wanted: str | None) -> typer.Typer:
+    """Build the command line with one command's options, or with all if none is named.
+
+    To list the others their names are enough; reading the options of all takes 0.1 s.
+    """
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=_LOOK)
+    app.callback(invoke_without_command=True)(options)
+    for name, command in COMMANDS.items():
+        is_wanted = wanted in (name, None)
+        app.command(name, short_help=_first_line(command))(command if is_wanted else _unread)
+    for name, (command, below) in GROUPS.items():
+        app.add_typer(
+            _group(command, below) if wanted in (name, None) else _group(_unread, {}),
+            name=name,
+            short_help=_first_line(command),
+        )
+    return app
+
+
+def _group(command: Callable[..., Any], below: Mapping[str, Callable[..., Any]]) -> typer.Typer:
+    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+    group.callback()(command)
+    for name, sub_command in below.items():
+        group.command(name, short_help=_first_line(sub_command))(sub_command)
+    return group
+
+
+def _unread() -> None:
+    """Stand for a command that is only listed."""
+
+
+def _wanted(arguments: Sequence[str]) -> str | None:
+    """Return the command that arguments name, an empty name without one; None while completing."""
+    if "_PARITY_COMPLETE" in os.environ:
+        return None
+    return next((argument for argument in arguments if not argument.startswith("-")), "")
+
+
 def _first_line(command: Callable[..., Any]) -> str:
     """Return what the list of commands says of one, whole."""
     return (command.__doc__ or "").partition("\n")[0]
-
-
-# Plain text reads well in a terminal, in a file and in the documents.
-_LOOK: Final = {"max_content_width": 100}
-app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=_LOOK)
-for name, command in COMMANDS.items():
-    app.command(name, short_help=_first_line(command))(command)
-for name, (command, below) in GROUPS.items():
-    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-    group.callback()(command)
-    for sub_name, sub_command in below.items():
-        group.command(sub_name, short_help=_first_line(sub_command))(sub_command)
-    app.add_typer(group, name=name, short_help=_first_line(command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -100,7 +130,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
     version: Annotated[
@@ -118,7 +147,7 @@ def options(
 def main() -> None:
     """Run the command line; exit code 0, 2 for bad input, 3 for incomplete, 130 interrupted."""
     try:
-        code = app(prog_name="parity", standalone_mode=False)
+        code = _app(_wanted(sys.argv[1:]))(prog_name="parity", standalone_mode=False)
     except ParityError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:

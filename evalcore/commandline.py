@@ -13,8 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from evalcore.codec import to_json
-
 __all__ = [
     "JsonOption",
     "StoreOption",
@@ -42,6 +40,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 def print_json(value: Any) -> None:
     """Print a record or nested structure as strict JSON on stdout."""
+    from evalcore.codec import to_json
+
     sys.stdout.write(to_json(value, indent=2) + "\n")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import get_args
 
 from evalcore.errors import InputError
+from evalcore.rater_kinds import rater_kinds
 from evalcore.records import RaterKind
-from leaderboards.request import KINDS, BoardRequest, By, Filters
+from leaderboards.request import BoardRequest, By, Filters
 
 __all__ = ["board_request", "size_range"]
 
@@ -103,9 +104,5 @@ def _by(text: str | None) -> By | None:
 
 def _kinds(raters: Sequence[str] | None, by: str | None) -> tuple[RaterKind, ...]:
     """Kinds asked for; simulated votes only where they are named."""
-    known: tuple[RaterKind, ...] = get_args(RaterKind)
-    for kind in raters or ():
-        if kind not in known:
-            raise InputError(f"--raters must be one of {', '.join(known)}; got {kind!r}")
-    wanted = {*(raters or KINDS), *([by] if by in known else [])}
-    return tuple(kind for kind in known if kind in wanted)
+    also = [by] if by is not None and by in get_args(RaterKind) else []
+    return rater_kinds([*rater_kinds(raters), *also])

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evalcore.rater_kinds import REAL_KINDS
 from evalcore.records import ModelSpec, RaterKind
 from evalcore.stats.parity import check_test_settings
 
-__all__ = ["KINDS", "BoardRequest", "By", "Filters"]
+__all__ = ["BoardRequest", "By", "Filters"]
 
 By = Literal["score", "human", "judge", "rule", "simulated"]
 """What the rank rests on: automated scores, or comparisons by raters of a kind."""
-
-KINDS: tuple[RaterKind, ...] = ("human", "judge", "rule")
-"""Whose comparisons are shown; simulated votes are only if asked for by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,7 @@ class BoardRequest:
     """Names of models, or the first digits of their fingerprints; all if None."""
     by: By | None = None
     """What ranks; if None, the first that there is of scores, people's votes, judges' verdicts."""
-    kinds: tuple[RaterKind, ...] = KINDS
+    kinds: tuple[RaterKind, ...] = REAL_KINDS
     """Whose comparisons are shown."""
     category: str | None = None
     """Of examples: scores and comparisons of others are left out."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
 from evalcore.errors import InputError
-from evalcore.records import RaterKind
 
 __all__ = ["export", "import_"]
 
@@ -115,12 +114,13 @@ def export(
     from evalcore.exchange.exporting import export_votes
     from evalcore.exchange.run_exports import RUN_FORMATS, export_runs
     from evalcore.exchange.vote_exports import FORMATS
+    from evalcore.rater_kinds import rater_kinds
     from evalcore.store import open_store
 
     known = (*FORMATS, "alpaca_eval", *RUN_FORMATS)
     if form not in known:
         raise InputError(f"FORMAT must be one of {', '.join(known)}; got {form!r}")
-    kinds = _kinds(raters)
+    kinds = rater_kinds(raters, default=("human",))
     with open_store(workspace, store, create=False) as opened:
         if form in RUN_FORMATS:
             done = export_runs(form, path, opened, models=models)
@@ -147,11 +147,3 @@ _REASONS = {
     "several_messages": "answers are to more than one message",
 }
 """Why facts make no rows, in words."""
-
-
-def _kinds(given: list[str] | None) -> tuple[RaterKind, ...]:
-    known: tuple[RaterKind, ...] = get_args(RaterKind)
-    for kind in given or ():
-        if kind not in known:
-            raise InputError(f"--raters must be one of {', '.join(known)}; got {kind!r}")
-    return tuple(kind for kind in known if kind in (given or ("human",)))

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from evalcore.commandline import (
     print_table,
 )
 from evalcore.errors import IncompleteError, InputError, ModelError
-from evalcore.judges.records import GRADED, Disagreement, OrderPolicy
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
@@ -76,11 +75,11 @@ def judge(
         bool, typer.Option("--all-pairs", help="Compare each model with each other one.")
     ] = False,
     order: Annotated[
-        OrderPolicy,
+        Literal["both", "random", "fixed"],
         typer.Option(help="Show each pair in both orders, in a random one, or as named."),
     ] = "both",
     on_disagreement: Annotated[
-        Disagreement,
+        Literal["tie", "unresolved"],
         typer.Option(help="What a pair is whose orders have different winners."),
     ] = "tie",
     references: Annotated[
@@ -145,6 +144,7 @@ def judge(
     from evalcore.judges.judging import judge as do_job
     from evalcore.judges.planning import Plan
     from evalcore.judges.prompt_files import load_protocol
+    from evalcore.judges.records import GRADED
     from evalcore.progress import progress_bars
     from evalcore.store import open_store
 

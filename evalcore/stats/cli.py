@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
-from evalcore.errors import InputError
-from evalcore.records import RaterKind
 
 if TYPE_CHECKING:
     from evalcore.stats.planning import VoteModel
@@ -85,6 +82,7 @@ def rate(
     as_json: JsonOption = False,
 ) -> None:
     """Rate models by votes: Bradley-Terry ratings, intervals and ranks."""
+    from evalcore.rater_kinds import rater_kinds
     from evalcore.stats.quality import check_votes
     from evalcore.stats.quality_report import quality_form, quality_words
     from evalcore.stats.rating_report import RateRequest, rate_form, rating_table
@@ -100,7 +98,7 @@ def rate(
         style=style,
         simultaneous_ranks=simultaneous_ranks,
     )
-    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters), features=style or ())
+    loaded = load_votes(votes, workspace, store, kinds=rater_kinds(raters), features=style or ())
     form = rate_form(loaded, request)
     quality = check_votes(loaded, request.options) if check else None
     if as_json:
@@ -140,11 +138,12 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two models: win rate, difference, parity within a margin, and a verdict."""
+    from evalcore.rater_kinds import rater_kinds
     from evalcore.stats.comparison import CompareRequest, compare_models
     from evalcore.stats.vote_source import load_votes
 
     request = CompareRequest.checked(margin=margin, alpha=alpha, method=method)
-    loaded = load_votes(votes, workspace, store, kinds=_kinds(raters))
+    loaded = load_votes(votes, workspace, store, kinds=rater_kinds(raters))
     report = compare_models(loaded, (model_a, model_b), request)
     if as_json:
         print_json(report.form)
@@ -203,14 +202,6 @@ def plan(
         print_json(form)
     else:
         _print_plan(form)
-
-
-def _kinds(raters: Sequence[str] | None) -> tuple[RaterKind, ...]:
-    known: tuple[RaterKind, ...] = get_args(RaterKind)
-    for kind in raters or ():
-        if kind not in known:
-            raise InputError(f"--raters must be one of {', '.join(known)}; got {kind!r}")
-    return tuple(k for k in known if (k in raters if raters else k != "simulated"))
 
 
 def _more_votes(
