@@ -27,7 +27,6 @@ def make_column(
     metric = run.primary_metric
     higher = run.higher_is_better[metric]
     primary = {fingerprint: run.estimates[metric] for fingerprint, run in runs.items()}
-    pairs = compare(values, list(runs), level=level)
     order = best_first(primary, higher_is_better=higher)
     return Column(
         task=run.task,
@@ -38,9 +37,8 @@ def make_column(
         in_rating=in_rating,
         is_share=in_rating and is_share,
         runs=runs,
-        pairs=pairs,
+        pairs=compare(values, list(runs), level=level),
         order=tuple(order),
-        best=pairs.not_worse(order),
     )
 
 

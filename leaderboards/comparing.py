@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,17 +37,34 @@ class TaskValues:
     def load(
         cls,
         store: Store,
-        task_hash: str,
-        metric: str,
+        wanted: Mapping[tuple[str, str], Sequence[str]],
         *,
-        fingerprints: Sequence[str],
         category: str | None = None,
-    ) -> TaskValues:
-        """Read from the workspace; only the examples of a category, if one is given."""
-        table = store.score_table(task_hash, metric, fingerprints)
-        labels = store.example_labels(task_hash)
-        values = cls(table=table, groups=labels.groups)
-        return values if category is None else values.take(labels.in_category(category))
+    ) -> list[TaskValues]:
+        """Read from the workspace; only the examples of a category, if one is given.
+
+        Parameters
+        ----------
+        store
+            The workspace.
+        wanted
+            Fingerprints by task hash and metric.
+        category
+            Of examples.
+
+        Returns
+        -------
+        list of TaskValues
+            In the order given.
+        """
+        tables = store.score_tables(wanted)
+        labels = store.example_labels({task_hash for task_hash, _metric in wanted})
+        found = [
+            (cls(table=tables[key], groups=labels[key[0]].groups), labels[key[0]]) for key in wanted
+        ]
+        if category is None:
+            return [values for values, _labels in found]
+        return [values.take(some.in_category(category)) for values, some in found]
 
     def take(self, rows: NDArray[np.intp]) -> TaskValues:
         """Keep some examples."""
@@ -107,7 +124,7 @@ def compare(values: TaskValues, fingerprints: Sequence[str], *, level: float) ->
     """
     return Pairs(
         fingerprints,
-        _p_values(values, fingerprints),
+        lambda: _p_values(values, fingerprints),
         level=level,
         compare=lambda a, b: _compare_two(values, a, b, level=level),
     )
@@ -119,7 +136,7 @@ def compare_on_average(
     """Compare every two models on the average over tasks, in which each task weighs the same."""
     return Pairs(
         fingerprints,
-        macro_p_values([task.among(fingerprints) for task in tasks]),
+        lambda: macro_p_values([task.among(fingerprints) for task in tasks]),
         level=level,
         compare=lambda a, b: stratified_difference(
             [_stratum(task, a, b) for task in tasks], level=level

@@ -20,10 +20,12 @@ def without_flagged(selection: Selection, store: Store) -> Selection:
     """
     runs, warnings = dict(selection.runs), list(selection.warnings)
     for task, by_model in selection.runs.items():
+        if "judge_fingerprint" not in next(iter(by_model.values())).params:
+            continue  # runs of one version of a task share its settings
         flagged = {
             fingerprint: words
             for fingerprint, run in by_model.items()
-            if "judge_fingerprint" in run.params and (words := _words(run, store))
+            if (words := _words(run, store))
         }
         for fingerprint, words in flagged.items():
             name = selection.models[fingerprint].name

@@ -36,14 +36,14 @@ class Pair:
 
 
 class Pairs:
-    """The comparisons of every two of some models.
+    """The comparisons of every two of some models, made when somebody asks for the first.
 
     Parameters
     ----------
     fingerprints
         Of the models.
     p_values
-        ``(n_models, n_models)``, symmetric; raw, of no difference.
+        Computes those of no difference, raw: ``(n_models, n_models)``, symmetric.
     level
         1 minus it is the level of the tests together.
     compare
@@ -54,20 +54,26 @@ class Pairs:
     def __init__(
         self,
         fingerprints: Sequence[str],
-        p_values: NDArray[np.float64],
+        p_values: Callable[[], NDArray[np.float64]],
         *,
         level: float,
         compare: Compare,
     ) -> None:
         self.fingerprints = tuple(fingerprints)
         self._place = {fingerprint: place for place, fingerprint in enumerate(fingerprints)}
-        upper = np.triu_indices(len(fingerprints), k=1)
-        self._adjusted = np.ones_like(p_values)
-        self._adjusted[upper] = holm(p_values[upper])
-        self._adjusted = np.minimum(self._adjusted, self._adjusted.T)
+        self._p_values = p_values
         self._level = level
         self._compare = compare
         self._letters: dict[tuple[str, ...], dict[str, str]] = {}
+
+    @cached_property
+    def _adjusted(self) -> NDArray[np.float64]:
+        """``(n_models, n_models)`` p-values adjusted by Holm."""
+        raw = self._p_values()
+        upper = np.triu_indices(len(self.fingerprints), k=1)
+        adjusted = np.ones_like(raw)
+        adjusted[upper] = holm(raw[upper])
+        return np.minimum(adjusted, adjusted.T)
 
     @cached_property
     def significant(self) -> NDArray[np.bool_]:
@@ -133,4 +139,4 @@ def no_pairs() -> Pairs:
     def compare(model_a: str, model_b: str) -> PairedDifference:
         raise KeyError(model_a, model_b)
 
-    return Pairs((), np.ones((0, 0)), level=0.95, compare=compare)
+    return Pairs((), lambda: np.ones((0, 0)), level=0.95, compare=compare)

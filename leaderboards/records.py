@@ -141,8 +141,11 @@ class Column:
     """Every two of its models, on the scale of the examples' values."""
     order: tuple[str, ...]
     """Fingerprints from best to worst."""
-    best: tuple[str, ...]
-    """The best model's fingerprint, and those of all that are not significantly different."""
+
+    @property
+    def best(self) -> tuple[str, ...]:
+        """The best model's fingerprint, and those of all that are not significantly different."""
+        return self.pairs.not_worse(self.order)
 
     @property
     def tie_groups(self) -> Mapping[str, str]:

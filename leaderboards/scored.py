@@ -37,9 +37,7 @@ def scored_part(
     """Choose runs, make their columns, and rate the models by them."""
     voted = roster.voted.values()
     selection = without_flagged(select_runs(roster, runs, request, voted=voted), store)
-    values = {
-        task: _values(store, chosen, request.category) for task, chosen in selection.runs.items()
-    }
+    values = _values(store, selection.runs, request.category)
     if request.category is not None:
         selection, values = only_category(selection, values, request.category)
     averaged = [task for task in values if is_mean_share(selection.runs[task], values[task])]
@@ -69,8 +67,12 @@ def scored_part(
     )
 
 
-def _values(store: Store, runs: Mapping[str, EvalRun], category: str | None) -> TaskValues:
-    run = next(iter(runs.values()))
-    return TaskValues.load(
-        store, run.task_hash, run.primary_metric, fingerprints=list(runs), category=category
-    )
+def _values(
+    store: Store, runs: Mapping[str, Mapping[str, EvalRun]], category: str | None
+) -> dict[str, TaskValues]:
+    first = {task: next(iter(chosen.values())) for task, chosen in runs.items()}
+    wanted = {
+        (first[task].task_hash, first[task].primary_metric): list(chosen)
+        for task, chosen in runs.items()
+    }
+    return dict(zip(runs, TaskValues.load(store, wanted, category=category), strict=True))

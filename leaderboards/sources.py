@@ -172,7 +172,7 @@ def _pairs(votes: Votes, result: BradleyTerryResult, *, level: float) -> Pairs:
         )
 
     p_values = _wald(result, rated)
-    return Pairs(names, p_values, level=level, compare=compare)
+    return Pairs(names, lambda: p_values, level=level, compare=compare)
 
 
 def _wald(result: BradleyTerryResult, rated: NDArray[np.intp]) -> NDArray[np.float64]:

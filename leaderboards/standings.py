@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalcore.errors import InputError
+from evalcore.recorded import Recorded
 from evalcore.records import Efficiency, Estimate, Standing
 from evalcore.store import Store
 from leaderboards.columns import best_first
@@ -167,13 +168,19 @@ def _unranked(selection: Selection, rating: Rating, *, level: float) -> list[Sta
     ]
 
 
-def _metrics(selection: Selection, fingerprint: str) -> dict[str, Estimate]:
-    return {
-        f"{task}/{metric}": estimate
-        for task, runs in selection.runs.items()
-        if fingerprint in runs
-        for metric, estimate in runs[fingerprint].estimates.items()
-    }
+def _metrics(selection: Selection, fingerprint: str) -> Mapping[str, Estimate]:
+    own = [
+        (task, runs[fingerprint]) for task, runs in selection.runs.items() if fingerprint in runs
+    ]
+    return Recorded(
+        {f"{task}/{run.primary_metric}": run.estimates[run.primary_metric] for task, run in own},
+        lambda _name: {
+            f"{task}/{metric}": estimate
+            for task, run in own
+            for metric, estimate in run.estimates.items()
+        },
+        "metrics",
+    )
 
 
 def _efficiency(selection: Selection, fingerprint: str) -> Efficiency:

@@ -43,16 +43,17 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
     """Read everything that a report on a leaderboard shows."""
     return Evidence(
         board=board,
-        values={
-            column.task: TaskValues.load(
-                store,
-                column.task_hash,
-                column.metric,
-                fingerprints=list(column.runs),
-                category=board.request.category,
+        values=dict(
+            zip(
+                (column.task for column in board.columns),
+                TaskValues.load(
+                    store,
+                    {(c.task_hash, c.metric): list(c.runs) for c in board.columns},
+                    category=board.request.category,
+                ),
+                strict=True,
             )
-            for column in board.columns
-        },
+        ),
         comparisons=tuple(
             item
             for item in named_comparisons(store, board.request.kinds)

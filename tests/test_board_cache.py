@@ -1,6 +1,8 @@
 """What is kept for quick reading never differs from the rows that it is made of."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from evalcore.errors import VotesError
+from evalcore.codec import jsonable
+from evalcore.errors import VotesError, WorkspaceError
 from evalcore.records import Comparison, ModelSpec, Score
 from evalcore.store import Store, ballots, open_store, schema
 
@@ -173,7 +176,6 @@ def test_what_did_not_change_is_not_made_again(store):
     store.add_scores([score(0, 0.5)])
     store.add_comparisons([vote(k) for k in range(20)])
     assert store.votes() is store.votes()
-    assert store.score_table("t", "m") is store.score_table("t", "m")
     with pytest.raises(ValueError, match="read-only"):
         store.score_table("t", "m").values[0, 0] = 1.0
     with pytest.raises(ValueError, match="read-only"):
@@ -185,3 +187,139 @@ def test_run_saved_again_is_read_anew(store, add_results):
     assert store.runs()[0] is store.runs()[0]
     store.save_run(replace(run, n_examples=17))
     assert [found.n_examples for found in store.runs()] == [17]
+
+
+def n_pieces(store: Store) -> int:
+    with store.engine.connect() as connection:
+        return connection.scalar(sa.text("SELECT count(*) FROM score_cache"))
+
+
+def from_rows(store: Store) -> list[list[float | None]]:
+    """Values and weights by example, straight from the rows."""
+    told = {row.example_id: (row.value, row.weight) for row in store.scores("f", "t")}
+    return [[None if np.isnan(v) else v, w] for v, w in told.values()]
+
+
+def from_pieces(store: Store) -> list[list[float | None]]:
+    table = store.score_table("t", "m", ["f"])
+    pairs = zip(table.values[0], table.weights[0], strict=True)
+    return [[None if np.isnan(v) else v, w] for v, w in pairs if w]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO score VALUES ('t', 'm', 'f', 'e2', 0.125, 3.0)",
+        "UPDATE score SET value = NULL WHERE example_id = 'e1'",
+        "UPDATE score SET example_id = 'e2' WHERE example_id = 'e1'",
+        "DELETE FROM score WHERE example_id = 'e0'",
+        "UPDATE score SET fingerprint = 'other'",
+    ],
+)
+def test_piece_is_dropped_by_what_another_program_changes(store, change):
+    store.add_task(Examples())
+    store.add_scores([score(0, 0.5), score(1, 0.25)])
+    assert from_pieces(store) == from_rows(store)
+    assert n_pieces(store) == 1
+    with sqlite3.connect(Path(store.where) / "parity.sqlite") as other:
+        other.execute(change)
+    other.close()
+    assert n_pieces(store) == 0
+    assert from_pieces(store) == from_rows(store)
+
+
+def test_pieces_of_other_models_stay(store):
+    store.add_task(Examples())
+    store.add_scores([score(0, 0.5), replace(score(0, 0.75), fingerprint="g")])
+    store.score_table("t", "m")
+    store.add_scores([replace(score(1, 0.0), fingerprint="g")])
+    assert n_pieces(store) == 1
+    assert store.score_table("t", "m").values[:, 0].tolist() == [0.5, 0.75]
+
+
+def test_scores_are_read_where_nothing_can_be_kept(store, monkeypatch):
+    @contextmanager
+    def refused(self, table):
+        raise WorkspaceError("readonly")
+        yield
+
+    store.add_task(Examples())
+    store.add_scores([score(0, 0.5)])
+    monkeypatch.setattr(Store, "_writing_alone", refused)
+    assert from_pieces(store) == [[0.5, 1.0]]
+    assert n_pieces(store) == 0
+
+
+def test_scores_that_came_before_their_task_are_seen(store):
+    store.add_scores([score(0, 0.5)])
+    assert store.score_table("t", "m").values.shape == (1, 0)
+    store.add_task(Examples())
+    assert from_pieces(store) == [[0.5, 1.0]]
+
+
+def heads(store: Store) -> list[str | None]:
+    with store.engine.connect() as connection:
+        return list(connection.scalars(sa.select(schema.eval_run.c.head)))
+
+
+def test_head_of_a_run_says_what_its_record_says(store, add_results):
+    spec = ModelSpec(name="a", backend="hf", weights="a")
+    run = add_results(store, spec, "sums", [1.0, np.nan, 0.0])
+    (read,) = store.runs()
+    assert read == run
+    assert read.estimates["exact_match"] == run.estimates["exact_match"]
+    assert jsonable(read) == jsonable(run)
+    assert "exact_match" in repr(read.estimates)
+
+
+@pytest.mark.parametrize("opened_anew", [True, False])
+def test_record_changed_without_its_head_is_believed(store, add_results, opened_anew):
+    run = add_results(store, ModelSpec(name="a", backend="hf", weights="a"), "sums", [1.0, 0.0])
+    store.runs()
+    with sqlite3.connect(Path(store.where) / "parity.sqlite") as other:
+        other.execute("UPDATE eval_run SET record = json_set(record, '$.n_examples', 17)")
+    other.close()
+    assert heads(store) == [None]
+    reader = open_store(Path(store.where)) if opened_anew else store
+    assert [found.n_examples for found in reader.runs()] == [17]
+    assert None not in heads(store)
+    assert [found.n_examples for found in reader.runs()] == [17]
+    assert run.n_examples == 2
+    reader.close()
+
+
+def test_run_of_an_older_workspace_is_given_a_head(store, add_results):
+    run = add_results(store, ModelSpec(name="a", backend="hf", weights="a"), "sums", [1.0, 0.0])
+    with store.engine.begin() as connection:
+        connection.execute(schema.eval_run.update().values(head=None))
+    assert store.runs() == [run]
+    assert None not in heads(store)
+    assert store.runs() == [run]
+
+
+def test_postgresql_keeps_pieces_and_heads_as_true(postgres, add_results, tmp_path):
+    with open_store(tmp_path, postgres.url) as store:
+        store.add_task(Examples())
+        store.add_scores([score(0, 0.5), score(1, 0.25)])
+        assert from_pieces(store) == from_rows(store)
+        for change in (
+            "INSERT INTO score VALUES ('t', 'm', 'f', 'e2', 0.125, 3.0)",
+            "UPDATE score SET value = 9 WHERE example_id = 'e1'",
+            "DELETE FROM score WHERE example_id = 'e0'",
+        ):
+            assert n_pieces(store) == 1
+            with store.engine.begin() as connection:
+                connection.execute(sa.text(change))
+            assert n_pieces(store) == 0
+            assert from_pieces(store) == from_rows(store)
+        run = add_results(store, ModelSpec(name="a", backend="hf", weights="a"), "sums", [1.0])
+        assert store.runs() == [run]
+        with store.engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "UPDATE eval_run SET record = jsonb_set(record::jsonb, '{n_examples}','17')"
+                )
+            )
+        assert heads(store) == [None]
+        assert [found.n_examples for found in store.runs()] == [17]
+        assert None not in heads(store)

@@ -56,6 +56,5 @@ score_cache = Table(
     Column("task_hash", String(32), primary_key=True),
     Column("metric", String(64), primary_key=True),
     Column("fingerprint", String(32), primary_key=True),
-    Column("n_scores", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),  # values, then weights, in the task's order
 )

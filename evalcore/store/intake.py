@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from evalcore.codec import jsonable, to_json
+from evalcore.codec import to_json
 from evalcore.environment import code_version
 from evalcore.exchange.records import VOTE_COLUMNS, Parcel, SourceFile
 from evalcore.records import EvalRun, utc_now
 from evalcore.store import judge_schema, schema
 from evalcore.store.bulk import insert_columns
 from evalcore.store.database import Database, insert_rows, null_if_nan
+from evalcore.store.runs import RUN_REPLACES, run_row
 
 __all__ = ["Intake", "Sources"]
 
@@ -112,20 +113,12 @@ class Intake:
     def _run(self, run: EvalRun) -> None:
         """Put a run in place of an earlier one of the same work, unless it says the same."""
         self.n_read[schema.eval_run.name] += 1
-        record = jsonable(run)
+        row = run_row(run)
         query = sa.select(schema.eval_run.c.record).where(schema.eval_run.c.run_id == run.run_id)
         before = self._connection.scalar(query)
-        if before is not None and _what_it_says(before) == _what_it_says(record):
+        if before is not None and _what_it_says(before) == _what_it_says(row["record"]):
             return
-        row = {
-            "run_id": run.run_id,
-            "fingerprint": run.spec.fingerprint,
-            "task_hash": run.task_hash,
-            "task": run.task,
-            "record": record,
-            "created_utc": run.created_utc,
-        }
-        insert_rows(self._connection, schema.eval_run, [row], replace=("record", "created_utc"))
+        insert_rows(self._connection, schema.eval_run, [row], replace=RUN_REPLACES)
         self.n_new[schema.eval_run.name] += 1
 
 

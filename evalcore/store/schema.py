@@ -40,7 +40,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -154,6 +154,7 @@ eval_run = Table(
     Column("task_hash", String(32), nullable=False),
     Column("task", Text, nullable=False),
     Column("record", JSON, nullable=False),
+    Column("head", Text),  # of the record, see runs.py; null = to be made of it
     Column("created_utc", String(20), nullable=False),
     Index("eval_run_by_task", "task"),
 )

@@ -1,27 +1,53 @@
 """Scores as tables of models by examples, read quickly however many there are.
 
-On SQLite a model's values on a task are kept in one piece, in ``score_cache``. A piece holds as
-long as it has as many scores as the model has on the task; triggers drop it when a score is changed
-or deleted, so that what is read never differs from the scores.
+A model's values on a task are kept in one piece, in ``score_cache``. Triggers drop a piece when any
+of its scores is added, changed or deleted, by whomever; a reader makes it of the rows again while
+nobody else writes scores. So a piece that is there says what the rows say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
+from evalcore.errors import WorkspaceError
 from evalcore.store import board_schema, schema
-from evalcore.store.database import KEYS_PER_QUERY, Database, fixed, insert_rows, nan_if_null
+from evalcore.store.database import (
+    KEYS_PER_QUERY,
+    Database,
+    driver_rows,
+    fixed,
+    insert_rows,
+    nan_if_null,
+)
 
 __all__ = ["ExampleLabels", "ScoreTable", "ScoreTables"]
 
-_Piece = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""A model's values and weights, each ``(n_examples,)``."""
+_Key = tuple[str, str]
+"""Task hash and metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleLabels:
+    """A task's examples, and what they are broken down and clustered by; in the task's order."""
+
+    example_ids: tuple[str, ...]
+    categories: tuple[str | None, ...]
+    groups: NDArray[np.int64] | None
+    """``(n_examples,)`` numbers of clusters, an example without one being its own; None if no
+    example has one."""
+
+    def in_category(self, category: str) -> NDArray[np.intp]:
+        """Positions of the examples of a category."""
+        return np.flatnonzero([found == category for found in self.categories])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +63,7 @@ class ScoreTable:
     """(n_models, n_examples); 0 where missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleLabels:
-    """What a task's examples are broken down and clustered by."""
-
-    categories: tuple[str | None, ...]
-    """In the task's order."""
-    groups: NDArray[np.int64] | None
-    """``(n_examples,)`` numbers of clusters, an example without one being its own; None if no
-    example has one."""
-
-    def in_category(self, category: str) -> NDArray[np.intp]:
-        """Positions of the examples of a category."""
-        return np.flatnonzero([found == category for found in self.categories])
+_NO_LABELS = ExampleLabels(example_ids=(), categories=(), groups=None)
 
 
 class ScoreTables(Database):
@@ -58,73 +72,89 @@ class ScoreTables(Database):
     def score_table(
         self, task_hash: str, metric: str, fingerprints: Sequence[str] | None = None
     ) -> ScoreTable:
-        """One metric of one task for some models, or for all that have it.
+        """One metric of one task for some models, or for all that have it."""
+        if fingerprints is None:
+            fingerprints = self._scored(task_hash, metric)
+        return self.score_tables({(task_hash, metric): fingerprints})[task_hash, metric]
 
-        Nobody may write to the arrays: as long as no score is added or changed, all get the same.
+    def score_tables(self, wanted: Mapping[_Key, Sequence[str]]) -> dict[_Key, ScoreTable]:
+        """Tables of some models by task hash and metric, read together.
+
+        Nobody may write to the arrays.
         """
-        wanted = None if fingerprints is None else tuple(fingerprints)
-        if self.engine.dialect.name != "sqlite":
-            return self._score_table(task_hash, metric, wanted)
+        labels = self.example_labels({task_hash for task_hash, _metric in wanted})
         with self._reading() as connection:
-            state = _state(connection), _n_places(connection, task_hash)
-        return self._same(
-            ("scores", task_hash, metric, wanted),
-            state,
-            lambda: self._score_table(task_hash, metric, wanted),
-        )
+            kept = _kept(connection, wanted)
+        return {
+            key: self._table(key, names, labels[key[0]].example_ids, kept.get(key, {}))
+            for key, names in wanted.items()
+        }
 
-    def _score_table(
-        self, task_hash: str, metric: str, fingerprints: Sequence[str] | None
+    def _table(
+        self,
+        key: _Key,
+        fingerprints: Sequence[str],
+        example_ids: tuple[str, ...],
+        kept: Mapping[str, bytes],
     ) -> ScoreTable:
-        is_kept = self.engine.dialect.name == "sqlite"
-        with self._reading() as connection:
-            example_ids = _example_ids(connection, task_hash)
-            counts = _counts(connection, task_hash, metric)
-            models = tuple(sorted(counts) if fingerprints is None else fingerprints)
-            kept = _kept(connection, task_hash, metric, counts) if is_kept else {}
-            missing = [name for name in models if name in counts and name not in kept]
-            n_changes = _n_changes(connection)
-            read = _read(connection, task_hash, metric, missing, example_ids)
-        if is_kept and read:
-            self._keep_pieces(task_hash, metric, read, counts, n_changes=n_changes)
-        nothing = np.full(len(example_ids), np.nan), np.zeros(len(example_ids))
-        pieces = [kept.get(name) or read.get(name) or nothing for name in models]
-        shape = len(models), len(example_ids)
+        n_bytes = 2 * len(example_ids) * np.dtype(np.float64).itemsize
+        pieces = {name: piece for name, piece in kept.items() if len(piece) == n_bytes}
+        missing = [name for name in fingerprints if name not in pieces]
+        if missing:
+            pieces |= self._read_and_keep(key, missing, example_ids)
+        content = b"".join([pieces[name] for name in fingerprints])
+        table = np.frombuffer(content).reshape(len(fingerprints), 2, len(example_ids))
         return ScoreTable(
-            fingerprints=models,
+            fingerprints=tuple(fingerprints),
             example_ids=example_ids,
-            values=fixed(np.array([values for values, _weights in pieces]).reshape(shape)),
-            weights=fixed(np.array([weights for _values, weights in pieces]).reshape(shape)),
+            values=table[:, 0],
+            weights=table[:, 1],
         )
 
-    def example_labels(self, task_hash: str) -> ExampleLabels:
-        """Return categories and groups of a task's examples, without their texts."""
+    def example_labels(self, task_hashes: Collection[str]) -> dict[str, ExampleLabels]:
+        """Return ids, categories and groups of some tasks' examples, without their texts.
+
+        A task's hash is that of its examples, too: once all are there, they never change.
+        """
+        known: dict[str, ExampleLabels] = self._same("labels", None, dict)
+        found = {task_hash: _NO_LABELS for task_hash in task_hashes} | known
+        new = sorted(set(task_hashes) - known.keys())
         with self._reading() as connection:
-            n_examples = _n_examples(connection, task_hash)
-        return self._same(
-            ("labels", task_hash), n_examples, lambda: self._example_labels(task_hash)
-        )
+            for start in range(0, len(new), KEYS_PER_QUERY):
+                rows = driver_rows(connection, _labels_query(new[start : start + KEYS_PER_QUERY]))
+                for task_hash, some in groupby(rows, key=itemgetter(0)):
+                    _hash, ids, are_there, categories, groups = zip(*some, strict=True)
+                    found[task_hash] = _labelled(ids, categories, groups)
+                    if all(are_there):
+                        known[task_hash] = found[task_hash]
+        return found
 
-    def _example_labels(self, task_hash: str) -> ExampleLabels:
-        place, example = schema.task_example.c, schema.example.c
+    def _read_and_keep(
+        self, key: _Key, fingerprints: Sequence[str], example_ids: Sequence[str]
+    ) -> dict[str, bytes]:
+        """Read rows, and keep them in pieces where the database can be written.
+
+        Nobody else writes scores meanwhile, so that what is kept misses nothing.
+        """
+        try:
+            with self._writing_alone(schema.score) as connection:
+                pieces = _read(connection, key, fingerprints, example_ids)
+                _keep(connection, key, pieces)
+        except WorkspaceError:
+            with self._reading() as connection:
+                pieces = _read(connection, key, fingerprints, example_ids)
+        return pieces
+
+    def _scored(self, task_hash: str, metric: str) -> list[str]:
+        score = schema.score.c
         query = (
-            sa.select(
-                example.content["category"].as_string(),
-                example.content["group"].as_string(),
-                example.id,
-            )
-            .join_from(schema.task_example, schema.example, place.example_id == example.id)
-            .where(place.task_hash == task_hash)
-            .order_by(place.position)
+            sa.select(score.fingerprint)
+            .where(score.task_hash == task_hash, score.metric == metric)
+            .distinct()
+            .order_by(score.fingerprint)
         )
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-        groups = None
-        if any(group is not None for _category, group, _id in rows):
-            labels = [("id", key) if group is None else ("group", group) for _, group, key in rows]
-            number = {label: place for place, label in enumerate(dict.fromkeys(labels))}
-            groups = np.array([number[label] for label in labels], np.int64)
-        return ExampleLabels(categories=tuple(row[0] for row in rows), groups=groups)
+            return list(connection.scalars(query))
 
     def example_categories(self, example_ids: Sequence[str]) -> dict[str, str]:
         """Return the categories of some examples, by id, of those that have one."""
@@ -147,111 +177,80 @@ class ScoreTables(Database):
         with self._reading() as connection:
             return list(connection.scalars(query))
 
-    def _keep_pieces(
-        self,
-        task_hash: str,
-        metric: str,
-        read: Mapping[str, _Piece],
-        counts: Mapping[str, int],
-        *,
-        n_changes: int,
-    ) -> None:
-        """Write pieces, unless a score was changed or deleted since they were read."""
-        rows = [
-            {
-                "task_hash": task_hash,
-                "metric": metric,
-                "fingerprint": fingerprint,
-                "n_scores": counts[fingerprint],
-                "content": np.concatenate(piece).tobytes(),
-            }
-            for fingerprint, piece in read.items()
+
+def _labels_query(task_hashes: Sequence[str]) -> sa.Select[Any]:
+    place, example = schema.task_example.c, schema.example.c
+    return (
+        sa.select(
+            place.task_hash,
+            place.example_id,
+            example.id.is_not(None),
+            example.content["category"].as_string(),
+            example.content["group"].as_string(),
+        )
+        .join_from(
+            schema.task_example, schema.example, place.example_id == example.id, isouter=True
+        )
+        .where(place.task_hash.in_(task_hashes))
+        .order_by(place.task_hash, place.position)
+    )
+
+
+def _labelled(
+    ids: tuple[str, ...], categories: tuple[str | None, ...], groups: tuple[str | None, ...]
+) -> ExampleLabels:
+    numbers = None
+    if any(group is not None for group in groups):
+        labels = [
+            ("id", key) if group is None else ("group", group)
+            for key, group in zip(ids, groups, strict=True)
         ]
-        with self._caching() as connection:
-            if _n_changes(connection) == n_changes:
-                insert_rows(
-                    connection, board_schema.score_cache, rows, replace=("n_scores", "content")
-                )
-
-
-def _example_ids(connection: Connection, task_hash: str) -> tuple[str, ...]:
-    place = schema.task_example.c
-    query = sa.select(place.example_id).where(place.task_hash == task_hash).order_by(place.position)
-    return tuple(connection.scalars(query))
-
-
-def _n_places(connection: Connection, task_hash: str) -> int:
-    place = schema.task_example.c.task_hash
-    return int(connection.scalar(sa.select(sa.func.count()).where(place == task_hash)) or 0)
-
-
-def _n_examples(connection: Connection, task_hash: str) -> int:
-    """How many of a task's examples are there; what is there never changes."""
-    place = schema.task_example.c
-    query = (
-        sa.select(sa.func.count())
-        .join_from(schema.task_example, schema.example, place.example_id == schema.example.c.id)
-        .where(place.task_hash == task_hash)
-    )
-    return int(connection.scalar(query) or 0)
-
-
-def _state(connection: Connection) -> tuple[object, ...]:
-    """Return what differs once a score is added, changed or deleted.
-
-    SQLite's VACUUM may give a number that was another row's: the last row itself tells.
-    """
-    last = sa.select(sa.literal_column("rowid"), *schema.score.primary_key.columns)
-    row = connection.execute(last.order_by(sa.text("rowid DESC")).limit(1)).first()
-    return (_n_changes(connection), *(row or ()))
-
-
-def _counts(connection: Connection, task_hash: str, metric: str) -> dict[str, int]:
-    """How many scores each model has; the primary key's index knows."""
-    score = schema.score.c
-    query = (
-        sa.select(score.fingerprint, sa.func.count())
-        .where(score.task_hash == task_hash, score.metric == metric)
-        .group_by(score.fingerprint)
-    )
-    return {fingerprint: count for fingerprint, count in connection.execute(query).all()}
-
-
-def _n_changes(connection: Connection) -> int:
-    counts = board_schema.change_count
-    return int(connection.scalar(sa.select(counts.c.n).where(counts.c.name == "score")) or 0)
+        number = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+        numbers = fixed(np.array([number[label] for label in labels], np.int64))
+    return ExampleLabels(example_ids=ids, categories=categories, groups=numbers)
 
 
 def _kept(
-    connection: Connection, task_hash: str, metric: str, counts: Mapping[str, int]
-) -> dict[str, _Piece]:
-    cache = board_schema.score_cache
-    query = cache.select().where(cache.c.task_hash == task_hash, cache.c.metric == metric)
-    pieces: dict[str, _Piece] = {}
-    for row in connection.execute(query).all():
-        if counts.get(row.fingerprint) == row.n_scores:
-            values, weights = np.frombuffer(row.content).reshape(2, -1)
-            pieces[row.fingerprint] = values, weights
-    return pieces
+    connection: Connection, wanted: Mapping[_Key, Sequence[str]]
+) -> dict[_Key, dict[str, bytes]]:
+    """Return what is kept of some tasks and metrics, by fingerprint."""
+    cache = board_schema.score_cache.c
+    tasks = sorted({task_hash for task_hash, _metric in wanted})
+    found: dict[_Key, dict[str, bytes]] = {key: {} for key in wanted}
+    for start in range(0, len(tasks), KEYS_PER_QUERY):
+        query = sa.select(cache.task_hash, cache.metric, cache.fingerprint, cache.content).where(
+            cache.task_hash.in_(tasks[start : start + KEYS_PER_QUERY])
+        )
+        for task_hash, metric, fingerprint, content in driver_rows(connection, query):
+            if (task_hash, metric) in found:
+                found[task_hash, metric][fingerprint] = content
+    return found
 
 
 def _read(
-    connection: Connection,
-    task_hash: str,
-    metric: str,
-    fingerprints: Sequence[str],
-    example_ids: Sequence[str],
-) -> dict[str, _Piece]:
+    connection: Connection, key: _Key, fingerprints: Sequence[str], example_ids: Sequence[str]
+) -> dict[str, bytes]:
+    """Make pieces of rows: values, nan where there is none, then weights, in the task's order."""
+    task_hash, metric = key
     score = schema.score.c
     place = {example_id: column for column, example_id in enumerate(example_ids)}
-    read: dict[str, _Piece] = {}
+    pieces = {}
     for fingerprint in fingerprints:
-        values, weights = np.full(len(place), np.nan), np.zeros(len(place))
+        piece = np.array([[np.nan], [0.0]]).repeat(len(place), axis=1)
         query = sa.select(score.example_id, score.value, score.weight).where(
             score.task_hash == task_hash, score.metric == metric, score.fingerprint == fingerprint
         )
-        for example_id, value, weight in connection.execute(query).all():
+        for example_id, value, weight in driver_rows(connection, query):
             if (column := place.get(example_id)) is not None:
-                values[column], weights[column] = nan_if_null(value), weight
-        read[fingerprint] = values, weights
-    return read
+                piece[:, column] = nan_if_null(value), weight
+        pieces[fingerprint] = piece.tobytes()
+    return pieces
+
+
+def _keep(connection: Connection, key: _Key, pieces: Mapping[str, bytes]) -> None:
+    task_hash, metric = key
+    rows = [
+        {"task_hash": task_hash, "metric": metric, "fingerprint": name, "content": piece}
+        for name, piece in pieces.items()
+    ]
+    insert_rows(connection, board_schema.score_cache, rows, replace=("content",))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from evalcore.codec import example_from, jsonable, run_from, spec_from
+from evalcore.codec import example_from, jsonable, spec_from
 from evalcore.protocols import ExampleSet
 from evalcore.records import (
     Comparison,
-    EvalRun,
     Example,
     ModelSpec,
     RaterKind,
@@ -33,6 +31,7 @@ from evalcore.store.database import (
 )
 from evalcore.store.intake import Sources
 from evalcore.store.responses import Answered, Responses
+from evalcore.store.runs import Runs
 from evalcore.store.score_tables import ScoreTable, ScoreTables
 from evalcore.store.studies import Studies
 from evalcore.store.study_facts import StudyFacts
@@ -48,7 +47,7 @@ VOTE_FIELDS = (
 
 
 class Store(
-    Responses, Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, Verdicts
+    Responses, Runs, Ballots, Boards, ScoreTables, Sources, StudyFacts, Claims, Studies, Verdicts
 ):
     """A workspace's database.
 
@@ -145,34 +144,6 @@ class Store(
                 for row in connection.execute(query)
             ]
 
-    def save_run(self, run: EvalRun) -> None:
-        """Store a run's summary, replacing an earlier one of the same work."""
-        row = {
-            "run_id": run.run_id,
-            "fingerprint": run.spec.fingerprint,
-            "task_hash": run.task_hash,
-            "task": run.task,
-            "record": jsonable(run),
-            "created_utc": run.created_utc,
-        }
-        with self._writing() as connection:
-            insert_rows(connection, schema.eval_run, [row], replace=("record", "created_utc"))
-
-    def runs(self) -> list[EvalRun]:
-        """All runs, oldest first."""
-        columns = schema.eval_run.c
-        query = sa.select(columns.run_id, sa.cast(columns.record, sa.Text)).order_by(
-            columns.created_utc, columns.run_id
-        )
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-        known: dict[str, tuple[str, EvalRun]] = self._same("runs", None, dict)
-        specs: dict[str, ModelSpec] = {}
-        for run_id, record in rows:
-            if run_id not in known or known[run_id][0] != record:
-                known[run_id] = record, _run(record, specs)
-        return [known[run_id][1] for run_id, _record in rows]
-
     def save_quant_report(self, report_id: str, record: Mapping[str, Any]) -> None:
         """Store what a quantisation lab found, replacing an earlier finding of the same id."""
         row = {"id": report_id, "record": dict(record), "created_utc": utc_now()}
@@ -240,12 +211,3 @@ class Store(
 
 def _example_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     return [{"id": example.id, "content": jsonable(example)} for example in examples]
-
-
-def _run(record: str, specs: dict[str, ModelSpec]) -> EvalRun:
-    """Rebuild a run from its text; runs of one variant share its spec."""
-    fields = json.loads(record)
-    text = repr(fields["spec"])
-    if text not in specs:
-        specs[text] = spec_from(fields["spec"])
-    return run_from(fields, spec=specs[text])
