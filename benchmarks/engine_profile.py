@@ -31,7 +31,7 @@ from runners import open_runners, parse_model
 _LAYERS, _OUTPUT = "products with weights", "output layer"
 _SOFTMAX = ("log_softmax", "logsumexp", "argmax", "max", "gather")
 _ATTENTION = ("scaled_dot_product", "bmm", "matmul")
-_WEIGHING = ("amax", "sub_", "exp_", "sum", "div", "log", "masked_fill_", "sigmoid", "lerp")
+_WEIGHING = ("_softmax", "masked_fill_")
 """How the engine's own attention makes weights of scores; no layer of the model does these."""
 _COPIES = ("copy_", "cat", "index_copy_", "fill_", "zero_", "index_select", "index", "index_put_")
 

@@ -341,8 +341,35 @@ def test_trial_notices_attention_that_differs(models, monkeypatch):
     from runners.engine import slots_attention
     from runners.engine.slots_support import why_not
 
-    monkeypatch.setattr(slots_attention, "_merge", lambda own, shared: own[0])
+    halved = slots_attention._Layer
+    monkeypatch.setattr(halved, "_capped", lambda layer, scores: scores / 2)
     assert "off by" in why_not(models("llama"))
+
+
+def test_output_in_blocks_equals_the_layer_s_own(models, monkeypatch):
+    import torch
+
+    from runners.engine import output_layer
+
+    monkeypatch.setattr(output_layer, "_BLOCK", 100)
+    model = models("llama")
+    head = model.get_output_embeddings()
+    hidden = torch.randn(3, head.in_features)
+    wanted = head(hidden)
+    with output_layer.output_in_blocks(model):
+        assert "forward" in vars(head)
+        assert torch.allclose(head(hidden), wanted, atol=1e-6)
+    assert "forward" not in vars(head)
+
+
+def test_output_layer_of_another_kind_is_left_alone(models):
+    import copy
+
+    from runners.engine.output_layer import output_in_blocks
+
+    model = copy.deepcopy(models("llama")).bfloat16()
+    with output_in_blocks(model):
+        assert "forward" not in vars(model.get_output_embeddings())
 
 
 @pytest.mark.gpu

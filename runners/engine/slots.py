@@ -114,7 +114,7 @@ class SlotPass:
     last_layer: int | None = None
     """Index of the layer in which only the last token of a chunk attends; None for no such."""
     _made: dict[object, torch.Tensor] = field(default_factory=dict)
-    _sharing: dict[Prefix, list[int]] | None = None
+    _sharing: dict[Prefix | None, list[int]] | None = None
 
     @property
     def n_decoding(self) -> int:
@@ -141,13 +141,12 @@ class SlotPass:
             places.extend(range(first, first + len(chunk.tokens)))
         return places
 
-    def sharing(self) -> dict[Prefix, list[int]]:
-        """Return the decoding rows of each prefix; worked out once for all layers."""
+    def sharing(self) -> dict[Prefix | None, list[int]]:
+        """Return the decoding rows of each prefix, or of none; worked out once for all layers."""
         if self._sharing is None:
             self._sharing = {}
             for row, prefix in enumerate(self.prefixes):
-                if prefix is not None:
-                    self._sharing.setdefault(prefix, []).append(row)
+                self._sharing.setdefault(prefix, []).append(row)
         return self._sharing
 
     def indices(self, values: Sequence[int], device: torch.device) -> torch.Tensor:
@@ -157,14 +156,20 @@ class SlotPass:
             self._made[key] = torch.tensor(values, device=device)
         return self._made[key]
 
-    def hidden_own(self, window: int | None, device: torch.device) -> torch.Tensor:
-        """Say which of its own tokens each decoding row must not see: (n_decoding, longest)."""
-        key = ("own", window, device)
+    def own_bias(
+        self, window: int | None, dtype: torch.dtype, device: torch.device
+    ) -> torch.Tensor:
+        """Return what hides own tokens that a decoding row doesn't see: minus infinity there.
+
+        Of shape (n_decoding, longest).
+        """
+        key = ("own", window, dtype, device)
         if key not in self._made:
             past = self.indices(self.pasts, device)[:, None]
             places = torch.arange(max(self.pasts) + 1, device=device)
             hidden = places > past
             if window is not None:
                 hidden |= places <= past - window
-            self._made[key] = hidden
+            bias = torch.zeros_like(hidden, dtype=dtype)
+            self._made[key] = bias.masked_fill_(hidden, -torch.inf)
         return self._made[key]

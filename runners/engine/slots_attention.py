@@ -15,7 +15,6 @@ from runners.engine.slots import Chunk, Prefix, SlotPass
 __all__ = ["slot_attention"]
 
 _NAME = "parity_slots"
-_LOWEST = torch.finfo(torch.float32).min
 
 
 @contextmanager
@@ -88,7 +87,7 @@ class _Layer:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _decode(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """Attend from one token of each decoding row, prefixes by one product for all rows."""
+        """Attend from one token of each decoding row, to a prefix by one product for its rows."""
         step, device = self._pass, query.device
         n = step.n_decoding
         keys, values = step.states.layer(self._index, key, value)
@@ -97,22 +96,30 @@ class _Layer:
         keys[rows, :, pasts] = key.transpose(0, 1)
         values[rows, :, pasts] = value.transpose(0, 1)
         longest = max(step.pasts) + 1
-        by_row = query.permute(2, 0, 1, 3)
-        hidden = step.hidden_own(self._window, device)[:, None, None]
-        out, mass = self._part(
-            by_row, keys[:n, :, :longest], values[:n, :, :longest], hidden=hidden
-        )
-        for prefix, members in step.sharing().items():
-            everyone = len(members) == n
-            chosen = step.indices(members, device)
-            some = query if everyone else query[:, :, chosen]
-            positions = [step.first_positions[row] for row in members] if self._window else ()
-            shared = self._prefix_part(prefix, some, positions)
-            if everyone:
-                out = _merge((out, mass), shared)
-            else:
-                out[chosen] = _merge((out[chosen], mass[chosen]), shared)
-        return out
+        own = query.permute(2, 0, 1, 3) @ keys[:n, :, :longest].transpose(-1, -2)
+        scores = own.permute(1, 2, 0, 3)
+        bias = step.own_bias(self._window, scores.dtype, device)
+        positions = step.first_positions if self._window else [0] * n
+        groups = step.sharing()
+        if len(groups) == 1:
+            (prefix,) = groups
+            shared, weights = self._weigh(prefix, query, scores, bias=bias, positions=positions)
+        else:
+            weights = torch.empty_like(scores)
+            shared = query.new_zeros(*query.shape[:-1], value.shape[-1])
+            for prefix, members in groups.items():
+                at = step.indices(members, device)
+                part, weights[:, :, at] = self._weigh(
+                    prefix,
+                    query[:, :, at],
+                    scores[:, :, at],
+                    bias=bias[at],
+                    positions=[positions[row] for row in members],
+                )
+                if part is not None:
+                    shared[:, :, at] = part
+        out = weights.permute(2, 0, 1, 3) @ values[:n, :, :longest]
+        return out if shared is None else out + shared.permute(2, 0, 1, 3)
 
     def _read(
         self, chunk: Chunk, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -124,84 +131,77 @@ class _Layer:
         values[chunk.row, :, chunk.past : end] = value
         n_mute = n_tokens - 1 if self._index == self._pass.last_layer else 0
         query = query[:, :, n_mute:]
-        hidden = _hidden_ahead(n_tokens - n_mute, chunk.past + n_mute, self._window, query.device)
-        own = self._flat_part(query, keys[chunk.row, :, :end], values[chunk.row, :, :end], hidden)
-        out = own[0]
-        if chunk.prefix is not None:
-            positions = range(chunk.first_position + n_mute, chunk.first_position + n_tokens)
-            out = _merge(own, self._prefix_part(chunk.prefix, query, positions))
+        scores = _by_head(query, keys[chunk.row, :, :end].transpose(-1, -2))
+        first = chunk.past + n_mute
+        bias = _bias_ahead(end - first, first, self._window, like=scores)
+        positions = range(chunk.first_position + n_mute, chunk.first_position + n_tokens)
+        shared, weights = self._weigh(chunk.prefix, query, scores, bias=bias, positions=positions)
+        out = _by_head(weights, values[chunk.row, :, :end])
+        out = (out if shared is None else out + shared).permute(2, 0, 1, 3)
         return torch.cat([out.new_zeros(n_mute, *out.shape[1:]), out]) if n_mute else out
 
-    def _prefix_part(
-        self, prefix: Prefix, query: torch.Tensor, positions: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _weigh(
+        self,
+        prefix: Prefix | None,
+        query: torch.Tensor,
+        scores: torch.Tensor,
+        *,
+        bias: torch.Tensor,
+        positions: Sequence[int],
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Make weights of scores, a prefix's keys among them.
+
+        Parameters
+        ----------
+        query : (n_kv_heads, n_repeats, n_queries, head_size)
+        scores : (n_kv_heads, n_repeats, n_queries, n_keys)
+            Of the keys that are not the prefix's.
+        bias : (n_queries, n_keys)
+            Minus infinity at what is not seen.
+        positions : (n_queries,)
+            Of the queries in their texts; looked at only with a sliding window.
+
+        Returns
+        -------
+        torch.Tensor or None, torch.Tensor
+            What comes from the prefix, and the weights of the other keys.
+        """
+        scores = self._capped(scores) + bias
+        if prefix is None:
+            return None, torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
         keys, values = prefix.states.written(self._index)
-        hidden = None
+        before = self._capped(_by_head(query, keys[0].transpose(-1, -2)))
         if self._window is not None and max(positions) >= self._window:
             places = torch.arange(len(prefix.tokens), device=query.device)
-            positions_ = self._pass.indices(positions, query.device)
-            hidden = places <= positions_[:, None] - self._window
-        return self._flat_part(query, keys[0], values[0], hidden)
+            here = self._pass.indices(positions, query.device)[:, None]
+            before = before.masked_fill(places <= here - self._window, -torch.inf)
+        weights = torch.softmax(torch.cat([before, scores], -1), -1, dtype=torch.float32)
+        weights = weights.to(query.dtype)
+        n_shared = len(prefix.tokens)
+        return _by_head(weights[..., :n_shared], values[0]), weights[..., n_shared:]
 
-    def _flat_part(
-        self,
-        query: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        hidden: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Attend from (n_kv, n_repeats, n_queries, size), by one product for each head of keys.
-
-        ``hidden`` is (n_queries, n_keys). Results have the queries first.
-        """
-        repeats = query.shape[1]
-        if hidden is not None:
-            hidden = hidden.repeat(repeats, 1)
-        out, mass = self._part(query.flatten(1, 2), keys, values, hidden=hidden)
-        split = (out.shape[0], repeats, -1)
-        by_query = [
-            part.reshape(*split, part.shape[-1]).permute(2, 0, 1, 3) for part in (out, mass)
-        ]
-        return by_query[0], by_query[1]
-
-    def _part(
-        self,
-        query: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        *,
-        hidden: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Attend to some of the keys; return the result and the log of the sum of exponentials."""
-        scores = torch.matmul(query, keys.transpose(-1, -2)).float()
-        if self._softcap is not None:
-            scores = torch.tanh(scores / self._softcap) * self._softcap
-        if hidden is not None:
-            # The lowest number rather than -inf: where all is hidden, nothing becomes nan, and the
-            # part's weight is 0.
-            scores = scores.masked_fill_(hidden, _LOWEST)
-        highest = scores.amax(-1, keepdim=True)
-        weights = scores.sub_(highest).exp_()
-        total = weights.sum(-1, keepdim=True)
-        out = torch.matmul(weights.to(values.dtype), values) / total.to(values.dtype)
-        return out, highest + total.log()
+    def _capped(self, scores: torch.Tensor) -> torch.Tensor:
+        if self._softcap is None:
+            return scores
+        return torch.tanh(scores / self._softcap) * self._softcap
 
 
-def _merge(
-    own: tuple[torch.Tensor, torch.Tensor], shared: tuple[torch.Tensor, torch.Tensor]
+def _by_head(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Multiply (n_kv, n_repeats, n, k) by (n_kv, k, m), by one product for each head of keys."""
+    product = left.flatten(1, 2) @ right
+    return product.reshape(*left.shape[:3], right.shape[-1])
+
+
+def _bias_ahead(
+    n_queries: int, past: int, window: int | None, *, like: torch.Tensor
 ) -> torch.Tensor:
-    """Put attention over two sets of keys together, each weighted by its share of the sum."""
-    share = torch.sigmoid(shared[1] - own[1]).to(own[0].dtype)
-    return torch.lerp(own[0], shared[0], share)
+    """Return what hides the keys that consecutive queries don't see: minus infinity there.
 
-
-def _hidden_ahead(
-    n_queries: int, past: int, window: int | None, device: torch.device
-) -> torch.Tensor:
-    """Say which keys consecutive queries must not see: (n_queries, past + n_queries)."""
-    queries = torch.arange(past, past + n_queries, device=device)[:, None]
-    keys = torch.arange(past + n_queries, device=device)
+    Of shape (n_queries, past + n_queries).
+    """
+    queries = torch.arange(past, past + n_queries, device=like.device)[:, None]
+    keys = torch.arange(past + n_queries, device=like.device)
     hidden = keys > queries
     if window is not None:
         hidden |= keys <= queries - window
-    return hidden
+    return torch.zeros_like(hidden, dtype=like.dtype).masked_fill_(hidden, -torch.inf)

@@ -11,6 +11,7 @@ import torch
 from evalcore.errors import ModelError
 from runners.engine.architecture import why_unknown, window_mismatch
 from runners.engine.last_layer import LastLayer
+from runners.engine.output_layer import output_in_blocks
 from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass
 from runners.engine.slots_attention import slot_attention
 
@@ -45,7 +46,7 @@ def forward_slots(
     device = model.get_input_embeddings().weight.device
     tokens, read = step.tokens, torch.tensor(keep, device=device)
     step.last_layer = last_layer.index
-    with last_layer.only(read, len(tokens)):
+    with last_layer.only(read, len(tokens)), output_in_blocks(model):
         logits: torch.Tensor = model(
             input_ids=torch.tensor([tokens], device=device),
             position_ids=torch.tensor([step.positions], device=device),
