@@ -69,9 +69,9 @@ class Parcel:
     answers: Sequence[Generation] = ()
     verdicts: Sequence[Verdict] = ()
     comparisons: Sequence[Comparison] = ()
-    votes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Comparisons as columns of equal length, by all names of :data:`VOTE_COLUMNS`, where there are
-    a great many."""
+    votes: Mapping[str, Any] = field(default_factory=dict)
+    """Comparisons by all names of :data:`VOTE_COLUMNS`, where there are a great many: Arrow arrays
+    of equal length, or the one value of all rows; ``id`` is an array."""
     scores: Sequence[Score] = ()
     runs: Sequence[EvalRun] = ()
     warnings: Sequence[str] = ()

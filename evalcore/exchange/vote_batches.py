@@ -120,7 +120,7 @@ def _csv_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[st
 
 def _jsonl_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], Any]]:
     first = next(read_rows(path)).fields
-    kinds = {column: _kind(first.get(column)) for column in names.values()}
+    kinds = {column: _kind(name, first.get(column)) for name, column in names.items()}
     parse = pa_json.ParseOptions(
         explicit_schema=pa.schema(list(kinds.items())), unexpected_field_behavior="ignore"
     )
@@ -128,13 +128,15 @@ def _jsonl_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[
     line = 1
     with pa_json.open_json(path, read_options=read, parse_options=parse) as batches:
         for batch in batches:
-            columns = {name: _text(batch.column(column)) for name, column in names.items()}
+            columns = {name: _column(name, batch.column(column)) for name, column in names.items()}
             yield columns, range(line, line + len(batch))
             line += len(batch)
 
 
-def _kind(value: Any) -> Any:
-    kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+def _kind(name: str, value: Any) -> Any:
+    """Return how a column is read whose first value is known; times may go on with fractions."""
+    whole = pa.float64() if name == "created_utc" else pa.int64()
+    kinds = {bool: pa.bool_(), int: whole, float: pa.float64()}
     return kinds.get(type(value), pa.string())
 
 
@@ -143,15 +145,19 @@ def _parquet_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dic
     file = pa_parquet.ParquetFile(path)
     try:
         for batch in file.iter_batches(columns=list(names.values()), batch_size=_ROWS):
-            columns = {name: _text(batch.column(column)) for name, column in names.items()}
+            columns = {name: _column(name, batch.column(column)) for name, column in names.items()}
             yield columns, range(row, row + len(batch))
             row += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise VotesError(f"{path}: damaged after row {row - 1}, or no text in it") from error
 
 
-def _text(values: Any) -> Any:
-    """Make any column one of text."""
+def _column(name: str, values: Any) -> Any:
+    """Make a column one of text, unless it is one of times in numbers or of flags."""
+    kind = values.type
+    is_time = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    if (name == "created_utc" and is_time) or (name == "swapped" and pa.types.is_boolean(kind)):
+        return values
     return pa.compute.cast(as_text("model_a", values), pa.string())
 
 

@@ -94,12 +94,11 @@ class Intake:
             schema.example, ("id", "content"), ((item.id, to_json(item)) for item in examples)
         )
 
-    def _votes(self, votes: Mapping[str, Sequence[Any]], source: int | None) -> None:
-        n = len(votes["id"])
-        columns = {**votes, "source_id": [source] * n}
+    def _votes(self, votes: Mapping[str, Any], source: int | None) -> None:
+        columns = {**votes, "source_id": source}
         name = schema.comparison.name
         self.n_new[name] += insert_columns(self._connection, schema.comparison, columns)
-        self.n_read[name] += n
+        self.n_read[name] += len(votes["id"])
 
     def _rows(self, table: sa.Table, names: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert rows past SQLAlchemy's own treatment of values, which takes most of the time."""

@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 from evalcore.spreadsheet import original
 
-__all__ = ["MISSING", "Parsed", "parse_flags", "parse_numbers", "parse_times", "unquoted"]
+__all__ = [
+    "MISSING",
+    "PERMITTED_TIMES",
+    "Parsed",
+    "parse_flags",
+    "parse_numbers",
+    "parse_times",
+    "unquoted",
+]
 
 MISSING = frozenset({"", "nan", "NaN", "None", "null"})
 """Texts that mean that a value was not given."""
+PERMITTED_TIMES = "seconds since 1970 or an ISO 8601 time"
 _INFINITY_BITS = np.float64(np.inf).view(np.uint64)
 """Of all floats those of at least 0, and no others but -0, have fewer."""
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
@@ -58,7 +67,7 @@ def parse_times(texts: pd.Series[Any]) -> Parsed:
         values=seconds,
         bad=~np.isfinite(seconds) & given,
         texts=texts,
-        permitted="seconds since 1970 or an ISO 8601 time",
+        permitted=PERMITTED_TIMES,
     )
 
 

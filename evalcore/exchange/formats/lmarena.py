@@ -191,8 +191,9 @@ def _with_conversations(
     """Add prompts and answers, and let votes name the prompts."""
     examples: dict[str, Example] = {}
     answers: list[Generation] = []
-    example_ids = list(parcel.votes["example_id"])
-    times = parcel.votes["created_utc"]
+    example_ids = parcel.votes["example_id"].to_pylist()
+    given = parcel.votes["created_utc"]
+    times = given.to_pylist() if isinstance(given, pa.Array) else [given] * len(battles)
     for place, battle in enumerate(battles):
         example = battle.example
         if example is None:
@@ -208,5 +209,5 @@ def _with_conversations(
         models=parcel.models,
         examples=list(examples.values()),
         answers=answers,
-        votes={**parcel.votes, "example_id": example_ids},
+        votes={**parcel.votes, "example_id": pa.array(example_ids, pa.string())},
     )
