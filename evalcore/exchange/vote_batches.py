@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pa_parquet
 
 from evalcore.errors import VotesError
+from evalcore.exchange.ahead import made_ahead
 from evalcore.exchange.records import ImportContext, Parcel
 from evalcore.exchange.rows import Row, read_rows
 from evalcore.exchange.vote_columns import ALIASES, WANTED, VoteColumns
@@ -24,7 +25,7 @@ from evalcore.votes.schema import REQUIRED, as_text
 
 __all__ = ["column_names", "read_vote_columns"]
 
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 23
 _ROWS = 1 << 17
 
 
@@ -72,7 +73,7 @@ def read_vote_columns(
     batches = _FAST.get(path.suffix.lower())
     if batches is not None:
         try:
-            yield from _parcels(table(), batches(path, names))
+            yield from made_ahead(_parcels(table(), batches(path, names)))
             return
         except pa.ArrowException:
             pass
@@ -82,7 +83,9 @@ def read_vote_columns(
     yield from _parcels(table(), _row_batches(path, names))
 
 
-def _parcels(table: VoteColumns, batches: Iterator[tuple[dict[str, Any], Any]]) -> Iterator[Parcel]:
+def _parcels(
+    table: VoteColumns, batches: Iterator[tuple[dict[str, Any], Any]]
+) -> Generator[Parcel, None, None]:
     for columns, positions in batches:
         yield table.parcel(columns, positions, n_read=len(positions))
 
