@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Cell", "csv_text", "harmless", "harmless_cells", "original"]
+__all__ = ["Cell", "begin_harmlessly", "csv_text", "harmless", "harmless_cells", "original"]
 
 Cell = str | int | float | bool | None
 
@@ -59,10 +59,15 @@ def harmless_cells(cells: Sequence[Cell]) -> Sequence[Cell]:
     if str not in set(map(type, cells)):
         return cells
     texts = [cell for cell in cells if isinstance(cell, str)]
-    if _STARTS.isdisjoint({text[:1] for text in texts}) and not _CONTROL.search("".join(texts)):
+    if begin_harmlessly(texts) and not _CONTROL.search("".join(texts)):
         return cells
     changed = {text: harmless(text) for text in set(texts)}
     return [changed[cell] if isinstance(cell, str) else cell for cell in cells]
+
+
+def begin_harmlessly(texts: Iterable[str]) -> bool:
+    """Tell whether none of some texts begins with a sign that may make it a formula."""
+    return _STARTS.isdisjoint({text[:1] for text in texts})
 
 
 def original(text: str) -> str:

@@ -83,7 +83,9 @@ def test_published_reviews_come_back_as_battles(shared_data, tmp_path):
         assert export_votes("lmarena", path, first, kinds=("judge",)).n_rows == 320
         with fresh_store(tmp_path / "b") as second:
             import_files("lmarena", [path], second)
-            assert {vote[0] for vote in votes_of(second)} == {vote[0] for vote in votes_of(first)}
+            assert {(v[0], v[5], v[6]) for v in votes_of(second)} == {
+                (v[0], v[5], v[6]) for v in votes_of(first)
+            }
             assert {row[4] for row in answers_of(second)} == {row[4] for row in answers_of(first)}
             with through(second, "lmarena", tmp_path / "again.jsonl", tmp_path / "c") as third:
                 assert votes_of(third) == votes_of(second)

@@ -19,8 +19,9 @@ from evalcore.exchange.formats.lm_eval import read_lm_eval
 from evalcore.exchange.formats.lmarena import read_lmarena
 from evalcore.exchange.formats.pandalm import read_pandalm_files
 from evalcore.exchange.formats.votes import read_votes_files
+from evalcore.exchange.json_files import read_json
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import first_line, read_json
+from evalcore.exchange.rows import first_line
 
 __all__ = ["IMPORTS", "ImportFormat", "found_files", "likely_format"]
 

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
-from evalcore.exchange.identity import short_id
-from evalcore.records import Example
+from evalcore.exchange.json_files import parse_json, read_json
 from evalcore.spreadsheet import original
-from evalcore.tasks.examples import LineTemplates, example_from_fields
 
-__all__ = [
-    "LARGEST_JSON",
-    "Prompts",
-    "Row",
-    "as_object",
-    "first_line",
-    "parse_json",
-    "read_json",
-    "read_lines",
-    "read_rows",
-    "zip_member",
-]
+__all__ = ["Row", "first_line", "read_lines", "read_rows"]
 
-LARGEST_JSON = 1 << 30
-"""Bytes of the largest file, or member of an archive, that is read in one piece."""
 _LONGEST_LINE = 1 << 26
-_LARGEST_RATIO = 1000
-"""How many times larger a member of an archive may be than what it takes there, beyond a megabyte:
-text shrinks by far less, and a bomb by far more."""
 _PARQUET_ROWS = 1000
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 
@@ -174,19 +152,6 @@ def read_lines(path: Path) -> Iterator[Row]:
         raise VotesError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
-def as_object(value: Any, where: str) -> Mapping[str, Any]:
-    """Return an object, as JSON has them.
-
-    Raises
-    ------
-    VotesError
-        For anything else.
-    """
-    if not isinstance(value, Mapping):
-        raise VotesError(f"{where} must be an object; got {value!r:.80}")
-    return value
-
-
 def first_line(path: Path) -> Row:
     """Return a file's first row; a ``.json`` file may hold lines of objects as well as a list.
 
@@ -210,67 +175,6 @@ def _begins_with(path: Path, sign: bytes) -> bool:
             return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(sign)
     except OSError as error:
         raise VotesError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises
-    ------
-    VotesError
-        If it can't be read, is no JSON, or is larger than :data:`LARGEST_JSON`.
-    """
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise VotesError(f"{path}: larger than {LARGEST_JSON >> 20} MiB; give it as .jsonl")
-        return parse_json(path.read_bytes(), str(path))
-    except FileNotFoundError as error:
-        raise VotesError(f"{path}: no such file") from error
-    except OSError as error:
-        raise VotesError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def parse_json(raw: bytes, where: str) -> Any:
-    """Parse JSON in UTF-8.
-
-    Raises
-    ------
-    VotesError
-        Beginning with the place, for anything else.
-    """
-    try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise VotesError(f"{where}: not UTF-8 text (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        place = (
-            f"line {error.lineno}, column {error.colno}"
-            if error.lineno > 1
-            else (f"column {error.colno}")
-        )
-        raise VotesError(f"{where}: not JSON: {error.msg} ({place})") from error
-    except (RecursionError, ValueError) as error:
-        raise VotesError(f"{where}: not JSON that can be read: {error}") from error
-
-
-def zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> bytes:
-    """Return a member's bytes, unless it is too large or has been packed to burst.
-
-    Raises
-    ------
-    VotesError
-        Also for a damaged archive.
-    """
-    bursts = info.file_size > max(1 << 20, _LARGEST_RATIO * info.compress_size)
-    if info.file_size > LARGEST_JSON or bursts:
-        raise VotesError(
-            f"{where}, {info.filename}: {info.file_size} bytes packed into {info.compress_size}; "
-            f"at most {LARGEST_JSON >> 20} MiB and {_LARGEST_RATIO} times as much are read"
-        )
-    try:
-        return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise VotesError(f"{where}, {info.filename}: damaged: {error}") from error
 
 
 def _unit(path: Path) -> str:
@@ -347,20 +251,3 @@ _READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Any]]]] = {
     ".csv": _csv,
     ".parquet": _parquet,
 }
-
-
-class Prompts:
-    """Prompts by their ids in a file, or made of their texts."""
-
-    def __init__(self, examples: Sequence[Example] = ()) -> None:
-        self._by_id = {str(item.metadata["id"]): item for item in examples if "id" in item.metadata}
-
-    def by_id(self, question_id: str) -> Example:
-        """Return a prompt; where its text is not known one that has just this id."""
-        return self._by_id.get(question_id) or Example(id=short_id(question_id), messages=())
-
-    @staticmethod
-    def of_text(text: str, *, category: str | None, where: str) -> Example:
-        """Make a prompt of its text, with the id that it has in a prompt set."""
-        plain = example_from_fields({"prompt": text}, LineTemplates(), where=where)
-        return replace(plain, category=category)

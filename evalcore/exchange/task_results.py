@@ -184,9 +184,10 @@ def _estimate(published: Estimate | None, values: Sequence[float]) -> Estimate:
         if binary
         else mean_estimate(values, bounds=(0.0, 1.0) if within else (-math.inf, math.inf))
     )
-    if published is None or abs(published.value - own.value) <= _SAME * max(1.0, abs(own.value)):
+    if published is None or math.isnan(published.value):
         return own
-    return published
+    is_mean = abs(published.value - own.value) <= _SAME * max(1.0, abs(own.value))
+    return own if is_mean else published
 
 
 def _mean(values: Sequence[float]) -> float:

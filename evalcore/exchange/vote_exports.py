@@ -40,7 +40,10 @@ def vote_fields(found: Comparison) -> Row:
 
 
 def _lmarena(judged: Judged) -> Iterator[Row]:
-    """LMArena's cleaned battles; model A is the one that was shown first, as there."""
+    """LMArena's cleaned battles; model A is the one that was shown first, as there.
+
+    ``rater_kind`` is a field of ours, which other readers pass over: the format knows people only.
+    """
     found = judged.comparison
     if not judged.conversation_a or not judged.conversation_b:
         return
@@ -61,6 +64,7 @@ def _lmarena(judged: Judged) -> Iterator[Row]:
         "anony": True,
         "language": "unknown",
         "tstamp": datetime.fromisoformat(found.created_utc).timestamp(),
+        "rater_kind": found.rater_kind,
     }
 
 

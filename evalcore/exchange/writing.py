@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +11,8 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from evalcore.errors import InputError
-from evalcore.spreadsheet import harmless, harmless_cells
+from evalcore.exchange.lines import csv_lines, json_encoded, json_rows
+from evalcore.spreadsheet import harmless
 
 __all__ = ["Counted", "write_columns", "write_rows"]
 
@@ -21,10 +20,7 @@ Row = dict[str, Any]
 Columns = Mapping[str, Sequence[Any]]
 T = TypeVar("T")
 _ROWS_A_GROUP = 20_000
-_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_encoded_by_line = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=("\n", ": ")
-).encode
+_COLUMN_ROWS_A_GROUP = 10_000
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -96,13 +92,13 @@ class Counted(Generic[T]):
 
 def _write_jsonl(file: IO[bytes], rows: Iterator[Row]) -> None:
     for row in rows:
-        file.write(_encoded(row).encode("utf-8", "surrogatepass") + b"\n")
+        file.write(json_encoded(row).encode("utf-8", "surrogatepass") + b"\n")
 
 
 def _write_json(file: IO[bytes], rows: Iterator[Row]) -> None:
     before = b"["
     for row in rows:
-        file.write(before + b"\n" + _encoded(row).encode("utf-8", "surrogatepass"))
+        file.write(before + b"\n" + json_encoded(row).encode("utf-8", "surrogatepass"))
         before = b","
     file.write(b"[]\n" if before == b"[" else b"\n]\n")
 
@@ -141,22 +137,15 @@ class _Utf8:
         return self._file.write(text.encode("utf-8", "surrogatepass"))
 
 
-def _encoded_rows(columns: Columns) -> Iterator[str]:
-    """Yield rows as JSON, each column encoded at once: no value has a line end once encoded."""
-    encoded = [_encoded_by_line(list(values))[1:-1].split("\n") for values in columns.values()]
-    row = ", ".join(f"{_encoded(name)}: %s" for name in columns)
-    return map(f"{{{row}}}".__mod__, zip(*encoded, strict=True))
-
-
 def _write_jsonl_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
     for columns in batches:
-        file.write(("\n".join(_encoded_rows(columns)) + "\n").encode("utf-8", "surrogatepass"))
+        file.write(("\n".join(json_rows(columns)) + "\n").encode("utf-8", "surrogatepass"))
 
 
 def _write_json_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
     before = b"[\n"
     for columns in batches:
-        file.write(before + ",\n".join(_encoded_rows(columns)).encode("utf-8", "surrogatepass"))
+        file.write(before + ",\n".join(json_rows(columns)).encode("utf-8", "surrogatepass"))
         before = b",\n"
     file.write(b"[]\n" if before == b"[\n" else b"\n]\n")
 
@@ -164,24 +153,25 @@ def _write_json_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
 def _write_csv_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
     header = True
     for columns in batches:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
         if header:
-            writer.writerow(list(columns))
+            csv.writer(_Utf8(file), lineterminator="\n").writerow(list(columns))
             header = False
-        writer.writerows(zip(*map(harmless_cells, columns.values()), strict=True))
-        file.write(text.getvalue().encode("utf-8", "surrogatepass"))
+        file.write(csv_lines(columns).encode("utf-8", "surrogatepass"))
 
 
 def _write_parquet_columns(file: IO[bytes], batches: Iterator[Columns]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(dict(next(batches, {})))
-    with pq.ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table)
+    group = [pa.table(dict(next(batches, {})))]
+    schema = group[0].schema
+    with pq.ParquetWriter(file, schema) as writer:
         for columns in batches:
-            writer.write_table(pa.table(dict(columns), table.schema))
+            if sum(map(len, group)) >= _COLUMN_ROWS_A_GROUP:
+                writer.write_table(pa.concat_tables(group).combine_chunks())
+                group = []
+            group.append(pa.table(dict(columns), schema))
+        writer.write_table(pa.concat_tables(group).combine_chunks())
 
 
 _WRITERS: Mapping[str, Callable[[IO[bytes], Iterator[Row]], None]] = {

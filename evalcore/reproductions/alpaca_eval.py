@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalcore.errors import InputError
-from evalcore.exchange.rows import read_json
+from evalcore.exchange.json_files import read_json
 from evalcore.reproductions.data import found_file, found_files
 from evalcore.reproductions.pairs import MARGIN, percent
 from evalcore.reproductions.records import Book, Finding, against, left_out, lost

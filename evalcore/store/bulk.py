@@ -58,11 +58,13 @@ def insert_columns(connection: Connection, table: sa.Table, columns: Columns) ->
 
 def python_values(array: pa.Array) -> list[Any]:
     """Return an array's values; those of a dictionary are made once for all rows that say them."""
+    values: list[Any]
     if isinstance(array, pa.DictionaryArray):
         names = np.array([*array.dictionary.to_pylist(), None], object)
-        values: list[Any] = names[np.asarray(array.indices.fill_null(-1))].tolist()
-        return values
-    return array.to_pylist()
+        values = names[np.asarray(array.indices.fill_null(-1))].tolist()
+    else:
+        values = array.to_pylist()
+    return values
 
 
 def _by_statement(

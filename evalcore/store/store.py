@@ -44,6 +44,8 @@ VOTE_FIELDS = (
     *("created_utc", "explanation"),
 )
 """What a vote file has, in its order."""
+_VOTES_AT_ONCE = 500
+_SORT_KIB = 65_536
 
 
 class Store(
@@ -188,7 +190,8 @@ class Store(
     def vote_columns(self, *, kinds: Sequence[RaterKind]) -> Iterator[list[Sequence[Any]]]:
         """Yield the columns of :data:`VOTE_FIELDS` and the source, oldest first.
 
-        They come 10,000 rows at a time, without the cost of a record for each.
+        They come 500 rows at a time, without the cost of a record for each: so few that Python's
+        search for cyclic garbage, which wants a fifth of the time of 10,000, hardly begins.
         """
         columns = schema.comparison.c
         flag = VOTE_FIELDS.index("swapped")
@@ -201,9 +204,11 @@ class Store(
             .order_by(columns.created_utc, columns.id)
         )
         with self._reading() as connection:
-            if connection.dialect.name != "sqlite":  # which never sends more than is asked for
+            if connection.dialect.name == "sqlite":  # which never sends more than is asked for
+                connection.exec_driver_sql(f"PRAGMA cache_size = -{_SORT_KIB}")
+            else:
                 connection = connection.execution_options(stream_results=True)
-            for some in connection.execute(query).partitions(10_000):
+            for some in connection.execute(query).partitions(_VOTES_AT_ONCE):
                 found: list[Sequence[Any]] = list(zip(*some, strict=True))
                 found[flag] = list(map(bool, found[flag]))
                 yield found

@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from evalcore.exchange.identity import imported_answers, imported_model
+from evalcore.exchange.prompts import Prompts
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import Prompts, Row, first_line, read_rows
+from evalcore.exchange.rows import Row, first_line, read_rows
 from evalcore.judges.foreign.alpaca_eval import read_alpaca_eval
 from evalcore.judges.foreign.importing import verdict_parcel
 from evalcore.judges.foreign.reading import foreign_file

@@ -1,12 +1,14 @@
 """Runs as records of Every Eval Ever, checked before they are written.
 
-The check is our own, made from the fields of the published schema, version 0.2.1: what is
-required, of which type, and the values of closed choices. The schema itself is not part of Parity.
+The check is our own, made from the fields of the published schema, version 0.3.0: what is
+required, of which type, the values of closed choices, and that a score lies within its bounds. The
+schema itself is not part of Parity; a test holds a statement of its rules in JSON Schema.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +22,7 @@ from evalcore.store import Store
 
 __all__ = ["check_record", "every_eval_ever_files"]
 
-_VERSION = "0.2.1"
+_VERSION = "0.3.0"
 _TOP = {
     "schema_version": str,
     "evaluation_id": str,
@@ -42,11 +44,15 @@ _RESULT = {
     "metric_config": dict,
     "score_details": dict,
 }
+_DEPLOYMENTS = ("self_deployed", "externally_managed", "unknown")
+_AVAILABILITIES = ("open_weights", "closed_weights", "unknown")
+_OWN_BACKENDS = ("hf", "gguf", "vllm", "zoo")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 
 
 def every_eval_ever_files(_store: Store, runs: Sequence[EvalRun]) -> Iterator[tuple[str, str]]:
-    """Yield ``TASK/DEVELOPER/MODEL/ID.json``, one for each run.
+    """Yield ``TASK/DEVELOPER/MODEL/ID.json``, one for each run; ID is a UUID of version 4.
 
     Votes have no place in the format. Results by category are written like those of all.
 
@@ -58,9 +64,9 @@ def every_eval_ever_files(_store: Store, runs: Sequence[EvalRun]) -> Iterator[tu
     for run in runs:
         record = _record(run)
         check_record(record)
-        developer, _, model = run.spec.name.rpartition("/")
+        developer, _, model = record["model_info"]["id"].rpartition("/")
         folder = [file_name(part) for part in (run.task, developer or "unknown", model)]
-        own_id = uuid.UUID(run.run_id)
+        own_id = uuid.UUID(run.run_id, version=4)
         yield "/".join([*folder, f"{own_id}.json"]), to_json(record, indent=2) + "\n"
 
 
@@ -69,7 +75,7 @@ def _record(run: EvalRun) -> dict[str, Any]:
     library, _, version = run.code_version.partition(" ")
     spec = run.spec
     details = {
-        "deployment_type": "unknown",
+        "deployment_type": "self_deployed" if spec.backend in _OWN_BACKENDS else "unknown",
         "model_availability": "unknown",
         "fingerprint": spec.fingerprint,
         "backend": spec.backend,
@@ -89,7 +95,7 @@ def _record(run: EvalRun) -> dict[str, Any]:
         },
         "model_info": {
             "name": spec.name,
-            "id": spec.weights if spec.backend == "hf" else spec.name,
+            "id": spec.weights if _HUB_ID.fullmatch(spec.weights) else spec.name,
             "additional_details": details,
         },
         "eval_library": {"name": library, "version": version or "unknown"},
@@ -108,7 +114,9 @@ def _result(run: EvalRun, name: str, estimate: Estimate) -> dict[str, Any]:
         "source_data": {"dataset_name": run.task, "source_type": "other"},
         "metric_config": {
             "evaluation_description": f"{metric} of {run.task}",
+            "metric_name": metric,
             "lower_is_better": not run.higher_is_better.get(metric, True),
+            **_bounds(estimate),
         },
         "score_details": {
             "score": estimate.value,
@@ -116,6 +124,13 @@ def _result(run: EvalRun, name: str, estimate: Estimate) -> dict[str, Any]:
             "uncertainty": _uncertainty(estimate),
         },
     }
+
+
+def _bounds(estimate: Estimate) -> dict[str, Any]:
+    """State the bounds of a proportion; those of other metrics are not known here."""
+    if not estimate.method.startswith("Wilson"):
+        return {}
+    return {"score_type": "continuous", "min_score": 0.0, "max_score": 1.0}
 
 
 def _uncertainty(estimate: Estimate) -> dict[str, Any]:
@@ -145,7 +160,10 @@ def check_record(record: Mapping[str, Any]) -> None:
     _one_of(record["source_metadata"], "source_type", ("documentation", "evaluation_run"))
     _one_of(record["source_metadata"], "evaluator_relationship", _RELATIONSHIPS)
     _has(record["model_info"], {"name": str, "id": str}, "model_info")
-    _texts(record["model_info"].get("additional_details", {}), "model_info.additional_details")
+    details = record["model_info"].get("additional_details")
+    _texts(details, "model_info.additional_details")
+    _one_of(details, "deployment_type", _DEPLOYMENTS)
+    _one_of(details, "model_availability", _AVAILABILITIES)
     _has(record["eval_library"], {"name": str, "version": str}, "eval_library")
     for place, result in enumerate(record["evaluation_results"]):
         where = f"evaluation_results[{place}]"
@@ -154,6 +172,7 @@ def check_record(record: Mapping[str, Any]) -> None:
         _one_of(result["source_data"], "source_type", ("url", "hf_dataset", "other"))
         _has(result["metric_config"], {"lower_is_better": bool}, where)
         _has(result["score_details"], {"score": float | int}, where)
+        _within(result["score_details"]["score"], result["metric_config"], where)
         _texts(result["score_details"].get("details", {}), f"{where}.score_details.details")
         interval = result["score_details"].get("uncertainty", {}).get("confidence_interval")
         if interval is not None:
@@ -176,8 +195,18 @@ def _has(
 
 
 def _one_of(fields: Mapping[str, Any], name: str, permitted: Sequence[str]) -> None:
-    if fields[name] not in permitted:
-        raise InputError(f"{name} must be one of {', '.join(permitted)}; got {fields[name]!r}")
+    if fields.get(name) not in permitted:
+        raise InputError(f"{name} must be one of {', '.join(permitted)}; got {fields.get(name)!r}")
+
+
+def _within(score: float, config: Mapping[str, Any], where: str) -> None:
+    """Check a score against its bounds, which a continuous one must have."""
+    if "score_type" not in config:
+        return
+    _has(config, {"min_score": float | int, "max_score": float | int}, f"{where}.metric_config")
+    low, high = config["min_score"], config["max_score"]
+    if not low <= score <= high:
+        raise InputError(f"{where}: score must be from {low} to {high}; got {score}")
 
 
 def _texts(fields: Any, where: str) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
+from evalcore.exchange.archives import zip_member
 from evalcore.exchange.conversations import prompt_example
 from evalcore.exchange.identity import imported_answers
+from evalcore.exchange.json_files import as_object, parse_json, read_json
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import as_object, parse_json, read_json, zip_member
 from evalcore.exchange.task_results import (
     TaskResults,
     published_estimate,
@@ -27,7 +28,8 @@ __all__ = ["read_inspect"]
 _FIELDS = ("version", "status", "eval")
 _LETTERS: Mapping[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partially correct, incorrect, no answer, as Inspect's own reducers count them."""
-_ERRORS = ("stderr", "std", "var")
+_ERRORS = ("stderr", "std", "var", "bootstrap_std", "bootstrap_stderr")
+_STANDARD_ERRORS = ("stderr", "bootstrap_stderr", "bootstrap_std")
 _MOST_MEMBERS = 1_000_000
 
 
@@ -106,9 +108,17 @@ def _header(path: Path, header: Any, context: ImportContext) -> TaskResults:
     )
     if header["status"] != "success":
         results.warnings.append(f"{path.name}: the evaluation ended with {header['status']!r}")
-    for score in _listed(published, "scores", f"{path}: results"):
+    for score in _published(published, f"{path}: results"):
         _add_published(results, as_object(score, f"{path}: results.scores"), str(path))
     return results
+
+
+def _published(published: Mapping[str, Any], where: str) -> list[Any]:
+    """Return the scores of the whole; version 1 of the format has one, in two parts."""
+    if "scorer" in published:
+        scorer = as_object(published["scorer"] or {}, f"{where}.scorer")
+        return [{"name": scorer.get("name"), "metrics": published.get("metrics")}]
+    return _listed(published, "scores", where)
 
 
 def _listed(holder: Mapping[str, Any], name: str, where: str) -> list[Any]:
@@ -135,11 +145,14 @@ def _add_published(results: TaskResults, score: Mapping[str, Any], where: str) -
     scored = score.get("scored_samples")
     n = scored if isinstance(scored, int) else len(results.examples)
     named = [name for name in values if name not in _ERRORS]
+    error = next((values[name] for name in _STANDARD_ERRORS if name in values), None)
     for place, name in enumerate(named):
         metric = scorer if place == 0 else f"{scorer}.{name}"
+        if metric in results.published:  # several ways to reduce epochs: the first is the scorer's
+            metric = f"{metric}.{score.get('reducer')}"
         results.higher_is_better.setdefault(metric, True)
         results.published[metric] = published_estimate(
-            values[name], values.get("stderr"), n=n, method=f"inspect_ai {name}"
+            values[name], error, n=n, method=f"inspect_ai {name}"
         )
 
 
@@ -160,11 +173,18 @@ def _add_samples(results: TaskResults, samples: Iterable[Any], path: Path) -> No
             results.answers += imported_answers(
                 example, results.model, [said], created_utc=results.created_utc
             )
-        scores = as_object(sample.get("scores") or {}, f"{where}: scores")
-        for scorer, score in scores.items():
+        for scorer, score in _scores(sample, results, where).items():
             value = score.get("value") if isinstance(score, Mapping) else score
             for metric, number_ in _values(str(scorer), value):
                 results.add_score(metric, example.id, number_)
+
+
+def _scores(sample: Mapping[str, Any], results: TaskResults, where: str) -> Mapping[str, Any]:
+    """Return a sample's scores by scorer; version 1 of the format has one, without its name."""
+    if "score" in sample and "scores" not in sample:
+        scorer = next(iter(results.higher_is_better), "score")
+        return {scorer: sample["score"]} if sample["score"] is not None else {}
+    return as_object(sample.get("scores") or {}, f"{where}: scores")
 
 
 def _example(sample: Mapping[str, Any], where: str) -> Example:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
 from evalcore.exchange.conversations import prompt_example
 from evalcore.exchange.identity import imported_answers
+from evalcore.exchange.json_files import as_object, read_json
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import Row, as_object, read_json, read_rows
+from evalcore.exchange.rows import Row, read_rows
 from evalcore.exchange.task_results import (
     TaskResults,
     published_estimate,
@@ -116,14 +119,8 @@ def _add_metrics(
     if not isinstance(measured, Mapping) or not measured:
         raise VotesError(f"{where}: must be an object of metrics; got {measured!r:.80}")
     given = config.get("effective_num_docs")
-    n = given if isinstance(given, int) else 0
-    listed = config.get("metric") or config.get("metrics")
-    listed = listed if isinstance(listed, list) else []
-    higher = {
-        str(some["metric_name"]): some.get("higher_is_better")
-        for some in listed
-        if isinstance(some, Mapping) and isinstance(some.get("metric_name"), str)
-    }
+    n = given if isinstance(given, int) and given > 0 else 0  # -1 where it was not counted
+    higher = _higher_is_better(config)
     for metric, value in measured.items():
         if metric.endswith("_stderr"):
             continue
@@ -135,6 +132,19 @@ def _add_metrics(
         results.published[metric] = published_estimate(
             float(value), stderr, n=n, method="lighteval"
         )
+
+
+def _higher_is_better(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a task's settings say of metrics, of which one entry may describe several."""
+    listed = config.get("metric") or config.get("metrics")
+    found: dict[str, Any] = {}
+    for some in listed if isinstance(listed, list) else []:
+        if not isinstance(some, Mapping):
+            continue
+        name, higher = some.get("metric_name"), some.get("higher_is_better")
+        for one in name if isinstance(name, list) else [name]:
+            found[str(one)] = higher.get(one) if isinstance(higher, Mapping) else higher
+    return found
 
 
 def _add_details(results: TaskResults, path: Path) -> None:
@@ -157,17 +167,22 @@ def _add_details(results: TaskResults, path: Path) -> None:
 
 
 def _part(row: Row, names: Sequence[str]) -> Mapping[str, Any]:
-    """Return a struct of a row, which some versions write as JSON."""
+    """Return a struct of a row; text where it was too varied for a column: of Python, or JSON."""
     for name in names:
         value = row.fields.get(name)
         if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                continue
+            value = _read(value)
         if isinstance(value, Mapping):
             return value
     return {}
+
+
+def _read(text: str) -> Any:
+    """Read what a text says; None where it is neither JSON nor a literal of Python."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text)
+    return None
 
 
 def _example(row: Row, doc: Mapping[str, Any]) -> Example:

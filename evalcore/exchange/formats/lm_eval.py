@@ -11,8 +11,9 @@ from typing import Any
 
 from evalcore.errors import VotesError
 from evalcore.exchange.identity import imported_answers
+from evalcore.exchange.json_files import as_object, read_json
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import Row, as_object, read_json, read_rows
+from evalcore.exchange.rows import Row, read_rows
 from evalcore.exchange.task_results import (
     TaskResults,
     published_estimate,

@@ -99,6 +99,7 @@ def _columns(battles: Sequence[_Battle], own_id: str) -> dict[str, Any]:
     if not any(columns["rater"]):
         columns["rater"] = [_cell(b.row.fields.get("evaluation_session_id")) for b in battles]
     columns["winner"] = [battle.winner for battle in battles]
+    columns["rater_kind"] = [_cell(b.row.fields.get("rater_kind")) or "human" for b in battles]
     return {name: pa.array(values, pa.string()) for name, values in columns.items()}
 
 

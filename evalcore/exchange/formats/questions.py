@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalcore.exchange.prompts import Prompts
 from evalcore.exchange.records import ImportContext, Parcel
-from evalcore.exchange.rows import Prompts
 from evalcore.records import Example
 from evalcore.tasks.prompt_sets import read_prompts
 

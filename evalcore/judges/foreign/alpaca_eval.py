@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
-from evalcore.exchange.rows import Prompts, Row, read_rows
+from evalcore.exchange.prompts import Prompts
+from evalcore.exchange.rows import Row, read_rows
 from evalcore.judges.foreign.records import ForeignVerdict, Shown
 from evalcore.records import Example
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalcore.errors import VotesError
-from evalcore.exchange.rows import Prompts, Row, read_rows
+from evalcore.exchange.prompts import Prompts
+from evalcore.exchange.rows import Row, read_rows
 from evalcore.judges.foreign.records import ForeignVerdict
 from evalcore.judges.parsing import two_marks
 from evalcore.records import Example, RaterKind

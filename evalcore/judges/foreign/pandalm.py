@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalcore.errors import VotesError
-from evalcore.exchange.rows import Prompts, Row, read_rows
+from evalcore.exchange.prompts import Prompts
+from evalcore.exchange.rows import Row, read_rows
 from evalcore.judges.foreign.records import ForeignVerdict
 from evalcore.records import Example
 
