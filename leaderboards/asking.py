@@ -31,6 +31,7 @@ def board_request(
     size: str | None = None,
     quantizations: Sequence[str] | None = None,
     common: bool = False,
+    under_way: bool = False,
 ) -> BoardRequest:
     """Check options that came as text.
 
@@ -56,6 +57,7 @@ def board_request(
             quantizations=tuple(sorted(quantizations or ())),
         ),
         common=common,
+        under_way=under_way,
     )
 
 

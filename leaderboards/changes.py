@@ -22,7 +22,7 @@ _SETTINGS: Mapping[str, str] = {
     "level": "confidence level",
     "filters": "filters",
     "common": "only common examples",
-    "hidden_examples": "examples of running studies",
+    "under_way": "studies under way",
 }
 
 

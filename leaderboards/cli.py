@@ -15,20 +15,10 @@ from evalcore.commandline import (
     print_table,
 )
 from leaderboards.commandline import (
-    ByOption,
-    CategoryOption,
-    CommonOption,
-    LicenceOption,
-    MarginOption,
-    ModelOption,
-    OpenStackOption,
-    QuantizationOption,
-    RatersOption,
-    ReferenceOption,
-    SizeOption,
+    BoardOptions,
     SyncOption,
-    TaskOption,
     TrackingUriOption,
+    with_board_options,
 )
 
 if TYPE_CHECKING:
@@ -41,20 +31,10 @@ __all__ = ["deprecate", "diff", "leaderboard", "show", "snapshot", "snapshots"]
 _WIDTH_OF_A_FILE = 200
 
 
+@with_board_options
 def leaderboard(
     context: typer.Context,
-    task: TaskOption = None,
-    model: ModelOption = None,
-    by: ByOption = None,
-    raters: RatersOption = None,
-    reference: ReferenceOption = None,
-    margin: MarginOption = 0.05,
-    category: CategoryOption = None,
-    licence: LicenceOption = None,
-    open_stack: OpenStackOption = False,
-    size: SizeOption = None,
-    quantization: QuantizationOption = None,
-    common: CommonOption = False,
+    options: BoardOptions,
     sync: SyncOption = False,
     tracking_uri: TrackingUriOption = None,
     board: Annotated[
@@ -73,23 +53,9 @@ def leaderboard(
     if context.invoked_subcommand is not None:
         return
     from evalcore.store import open_store
-    from leaderboards.asking import board_request
     from leaderboards.standings import standings
 
-    request = board_request(
-        tasks=task,
-        models=model,
-        by=by,
-        raters=raters,
-        reference=reference,
-        margin=margin,
-        category=category,
-        licences=licence,
-        open_stack=open_stack,
-        size=size,
-        quantizations=quantization,
-        common=common,
-    )
+    request = options.request()
     with open_store(workspace, store, create=False) as opened:
         if serve:
             _serve(opened, request, host=host, port=port, as_json=as_json)
@@ -137,44 +103,21 @@ def _serve(opened: Store, request: BoardRequest, *, host: str, port: int, as_jso
     serve(app, Address(host=host, port=port), ready=ready)
 
 
+@with_board_options
 def snapshot(
+    *,
     note: Annotated[str, typer.Option("--note", help="For people.")] = "",
-    task: TaskOption = None,
-    model: ModelOption = None,
-    by: ByOption = None,
-    raters: RatersOption = None,
-    reference: ReferenceOption = None,
-    margin: MarginOption = 0.05,
-    category: CategoryOption = None,
-    licence: LicenceOption = None,
-    open_stack: OpenStackOption = False,
-    size: SizeOption = None,
-    quantization: QuantizationOption = None,
-    common: CommonOption = False,
+    options: BoardOptions,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep the leaderboard as it is, under the next number."""
     from evalcore.store import open_store
-    from leaderboards.asking import board_request
     from leaderboards.snapshots import take_snapshot
     from leaderboards.standings import standings
 
-    request = board_request(
-        tasks=task,
-        models=model,
-        by=by,
-        raters=raters,
-        reference=reference,
-        margin=margin,
-        category=category,
-        licences=licence,
-        open_stack=open_stack,
-        size=size,
-        quantizations=quantization,
-        common=common,
-    )
+    request = options.request()
     with open_store(workspace, store, create=False) as opened:
         taken, is_new = take_snapshot(opened, standings(opened, request), note=note)
     if as_json:

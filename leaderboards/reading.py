@@ -16,7 +16,6 @@ from leaderboards.records import Leaderboard
 from leaderboards.request import BoardRequest
 from leaderboards.rounding import decimals, with_interval
 from leaderboards.standings import standings
-from leaderboards.studied import hidden_examples
 from leaderboards.words import summary
 
 __all__ = ["board_view", "reader"]
@@ -62,7 +61,7 @@ def reader(store: Store, request: BoardRequest | None = None) -> Show:
             started = time.monotonic()
             if started < until:
                 return view
-            view = board_view(standings(store, _request(base, key, hidden_examples(store))))
+            view = board_view(standings(store, _request(base, key)))
             view = replace(view, choices=_choices(store, view))
             took = time.monotonic() - started
             if len(kept) >= _MOST_KEPT:
@@ -113,7 +112,7 @@ def board_view(board: Leaderboard) -> BoardView:
     )
 
 
-def _request(base: BoardRequest, asked: Asked, hidden: frozenset[str]) -> BoardRequest:
+def _request(base: BoardRequest, asked: Asked) -> BoardRequest:
     chosen = board_request(
         by=asked.by or None,
         category=asked.category or None,
@@ -129,7 +128,6 @@ def _request(base: BoardRequest, asked: Asked, hidden: frozenset[str]) -> BoardR
         category=chosen.category or base.category,
         reference=chosen.reference or base.reference,
         filters=chosen.filters if chosen.filters.words() else base.filters,
-        hidden_examples=hidden,
     )
 
 

@@ -82,8 +82,9 @@ class BoardRequest:
     filters: Filters = field(default_factory=Filters)
     common: bool = False
     """Only comparisons on examples that raters of every kind shown have compared."""
-    hidden_examples: frozenset[str] = frozenset()
-    """People's votes on these examples are left out, as those of studies that are under way."""
+    under_way: bool = False
+    """Count people's votes in studies that are under way, too. Who still votes must not see what
+    others said: by default they are left out until the study is locked."""
 
     def __post_init__(self) -> None:
         """Check what came from a command line."""

@@ -87,6 +87,7 @@ def as_asked(content: Mapping[str, Any]) -> BoardRequest:
             quantizations=tuple(filters["quantizations"]),
         ),
         common=asked["common"],
+        under_way=asked.get("under_way", True),
     )
 
 
@@ -94,7 +95,6 @@ def _request(board: Leaderboard) -> dict[str, Any]:
     request: dict[str, Any] = jsonable(board.request)
     names = {item.model.fingerprint: item.model.name for item in board.standings}
     request["reference"] = names.get(board.reference or "")
-    request["hidden_examples"] = len(board.request.hidden_examples)
     return request
 
 

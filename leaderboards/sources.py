@@ -70,12 +70,14 @@ def by_kind(
         fits = np.array([labels.get(name) == request.category for name in examples.names], bool)
         rows &= fits[examples.codes]
     kinds = {kind: rows & _of_kind(votes, kind) for kind in request.kinds}
-    if request.hidden_examples and examples is not None and "human" in kinds:
-        hidden = np.array([name in request.hidden_examples for name in examples.names], bool)
-        n_hidden = int(np.sum(kinds["human"] & hidden[examples.codes]))
-        kinds["human"] = kinds["human"] & ~hidden[examples.codes]
+    if not request.under_way and examples is not None and "human" in kinds:
+        hidden = _is_in(store.hidden_examples(), examples)
+        n_hidden = int(np.sum(kinds["human"] & hidden))
+        kinds["human"] = kinds["human"] & ~hidden
         if n_hidden:
-            warnings.append(f"{n_hidden} votes of studies that are under way are left out")
+            warnings.append(
+                f"{n_hidden} votes of studies that are under way are left out (--under-way)"
+            )
     kinds = {kind: chosen for kind, chosen in kinds.items() if chosen.any()}
     if request.common and examples is not None and len(kinds) > 1:
         shared = np.ones(len(examples.names), dtype=bool)
@@ -208,6 +210,11 @@ def _of_kind(votes: Votes, kind: str) -> NDArray[np.bool_]:
     if kinds is None or kind not in kinds.names:
         return np.zeros(len(votes), dtype=bool)
     return np.asarray(kinds.codes == kinds.names.index(kind))
+
+
+def _is_in(names: Collection[str], column: Categories) -> NDArray[np.bool_]:
+    is_among = np.array([name in names for name in column.names], bool)
+    return np.asarray((column.codes >= 0) & is_among[column.codes])
 
 
 def _raters(votes: Votes) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from evalcore.stats.win_rate import PairVotes, win_rate
 from evalcore.store import Store
 from evalcore.votes.columns import Votes
 
-__all__ = ["PairOutcome", "StudyOutcome", "hidden_examples", "study_outcomes"]
+__all__ = ["PairOutcome", "StudyOutcome", "study_outcomes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +62,6 @@ class StudyOutcome:
 def study_outcomes(store: Store) -> list[StudyOutcome]:
     """Return all studies by name; results only of those that are locked."""
     return [_outcome(store, row) for row in store.study_rows()]
-
-
-def hidden_examples(store: Store) -> frozenset[str]:
-    """Examples of studies that are under way and don't tell names after a vote."""
-    return store.study_examples(
-        [
-            row.name
-            for row in store.study_rows()
-            if row.status != "locked" and not row.settings.get("reveal")
-        ]
-    )
 
 
 def _outcome(store: Store, row: sa.Row[Any]) -> StudyOutcome:

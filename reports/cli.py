@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,20 +12,7 @@ import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
 from evalcore.errors import InputError
-from leaderboards.commandline import (
-    ByOption,
-    CategoryOption,
-    CommonOption,
-    LicenceOption,
-    MarginOption,
-    ModelOption,
-    OpenStackOption,
-    QuantizationOption,
-    RatersOption,
-    ReferenceOption,
-    SizeOption,
-    TaskOption,
-)
+from leaderboards.commandline import BoardOptions, with_board_options
 from reports.writing import write_text
 
 if TYPE_CHECKING:
@@ -35,8 +20,6 @@ if TYPE_CHECKING:
     from reports.evidence import Evidence
 
 __all__ = ["report"]
-
-_MARGIN = 0.05
 
 
 class Format(StrEnum):
@@ -47,7 +30,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+@with_board_options
 def report(
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="report.html in DIR if not given."),
@@ -66,27 +51,14 @@ def report(
         Path | None,
         typer.Option("--site", metavar="DIR", help="Write a static site instead: pages for all."),
     ] = None,
-    task: TaskOption = None,
-    model: ModelOption = None,
-    by: ByOption = None,
-    raters: RatersOption = None,
-    reference: ReferenceOption = None,
-    margin: MarginOption = _MARGIN,
-    category: CategoryOption = None,
-    licence: LicenceOption = None,
-    open_stack: OpenStackOption = False,
-    size: SizeOption = None,
-    quantization: QuantizationOption = None,
-    common: CommonOption = False,
+    options: BoardOptions,
     workspace: WorkspaceOption = Path("out"),
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the leaderboard and all that it rests on: a page, Markdown, CSV, figures."""
     from evalcore.store import open_store
-    from leaderboards.asking import board_request
     from leaderboards.standings import standings
-    from leaderboards.studied import hidden_examples
     from leaderboards.words import summary
     from reports.evidence import collect
 
@@ -94,41 +66,9 @@ def report(
         raise InputError("--figures, --site and --output are written one at a time; choose one")
     output = output or workspace / f"report.{form or Format.HTML}"
     form = form or _format_of(output)
-    command = _command(
-        workspace,
-        store,
-        {
-            "-t": task,
-            "-m": model,
-            "--by": by,
-            "--raters": raters,
-            "--reference": reference,
-            "--margin": None if margin == _MARGIN else f"{margin:g}",
-            "--category": category,
-            "--licence": licence,
-            "--open-stack": open_stack,
-            "--size": size,
-            "--quantization": quantization,
-            "--common": common,
-        },
-    )
-    request = board_request(
-        tasks=task,
-        models=model,
-        by=by,
-        raters=raters,
-        reference=reference,
-        margin=margin,
-        category=category,
-        licences=licence,
-        open_stack=open_stack,
-        size=size,
-        quantizations=quantization,
-        common=common,
-    )
+    command = _command(workspace, store, options)
+    request = options.request()
     with open_store(workspace, store, create=False) as opened:
-        if site is not None:  # who still votes must not see what others said
-            request = replace(request, hidden_examples=hidden_examples(opened))
         board = standings(opened, request)
         evidence = collect(board, opened)
         if figures is not None:
@@ -167,9 +107,7 @@ def _text(form: Format, evidence: Evidence, store: Store, *, command: str) -> st
             return csv_report(evidence.board)
 
 
-def _command(
-    workspace: Path, store: str | None, options: Mapping[str, str | list[str] | bool | None]
-) -> str:
+def _command(workspace: Path, store: str | None, options: BoardOptions) -> str:
     """Write the command without what says where to.
 
     A report may be published: of the workspace only the folder's own name is told, and nothing of
@@ -177,16 +115,7 @@ def _command(
     """
     parts = ["parity", "report", "-w", workspace.name or "."]
     parts += ["--store", "URL"] if store else []
-    for flag, value in options.items():
-        if value is True:
-            parts.append(flag)
-        elif value:
-            parts += [
-                part
-                for one in ([value] if isinstance(value, str) else value)
-                for part in (flag, one)
-            ]
-    return shlex.join(parts)
+    return shlex.join([*parts, *options.arguments()])
 
 
 def _say(result: dict[str, object], *, as_json: bool) -> None:

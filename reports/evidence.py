@@ -41,6 +41,7 @@ class Evidence:
 
 def collect(board: Leaderboard, store: Store) -> Evidence:
     """Read everything that a report on a leaderboard shows."""
+    hidden = frozenset() if board.request.under_way else store.hidden_examples()
     return Evidence(
         board=board,
         values=dict(
@@ -57,7 +58,7 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
         comparisons=tuple(
             item
             for item in named_comparisons(store, board.request.kinds)
-            if item.rater_kind != "human" or item.example_id not in board.request.hidden_examples
+            if item.rater_kind != "human" or item.example_id not in hidden
         ),
         judges=tuple(bias_report(gather(store, name)) for name in judges_of(store)),
         quantised=tuple(kept_reports(store)),

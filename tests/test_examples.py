@@ -138,7 +138,9 @@ def test_prompts_that_visitors_typed_are_not_shown(voted):
     assert cards == []
 
 
-def test_votes_of_a_study_under_way_are_hidden_where_they_are_asked_to_be(voted):
-    request = BoardRequest(hidden_examples=frozenset({"e1"}))
-    evidence = collect(standings(voted, request), voted)
+def test_votes_of_a_study_under_way_are_shown_only_to_who_asks_for_them(voted, monkeypatch):
+    monkeypatch.setattr(type(voted), "hidden_examples", lambda _store: frozenset({"e1"}))
+    evidence = collect(standings(voted), voted)
     assert [item.rater_kind for item in evidence.comparisons] == ["judge"]
+    asked = collect(standings(voted, BoardRequest(under_way=True)), voted)
+    assert "human" in {item.rater_kind for item in asked.comparisons}

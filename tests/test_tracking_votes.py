@@ -21,7 +21,7 @@ from evalcore.store import open_store
 from leaderboards.flat import flat_rows, mlflow_name
 from leaderboards.request import BoardRequest
 from leaderboards.standings import standings
-from leaderboards.studied import hidden_examples, study_outcomes
+from leaderboards.studied import study_outcomes
 from leaderboards.tracking import MlflowClient, sync
 from leaderboards.writers import writing
 
@@ -214,9 +214,12 @@ def test_study_under_way_shows_no_results_and_hides_its_votes(workspace, running
     name, example_ids = running_study(store)
     (study,) = study_outcomes(store)
     assert (study.name, study.pairs, study.kappa) == (name, (), None)
-    assert hidden_examples(store) == frozenset(example_ids)
-    board = standings(store, BoardRequest(hidden_examples=hidden_examples(store)))
+    assert store.hidden_examples() == frozenset(example_ids)
+    board = standings(store)
     assert board.source("human").n_comparisons < 300
+    asked = standings(store, BoardRequest(under_way=True))
+    assert asked.source("human").n_comparisons == 300
+    assert not any("under way" in text for text in asked.warnings)
     assert any("under way are left out" in text for text in board.warnings)
     synced(store, folder)
     (run,) = runs(folder, "study")[1]

@@ -59,7 +59,17 @@ class StudyFacts(Database):
         with self._reading() as connection:
             return [Comparison(**row._asdict()) for row in connection.execute(query)]
 
-    def study_examples(self, names: Sequence[str]) -> frozenset[str]:
+    def hidden_examples(self) -> frozenset[str]:
+        """Return examples of studies that are under way and don't tell names after a vote."""
+        return self._study_examples(
+            [
+                row.name
+                for row in self.study_rows()
+                if row.status != "locked" and not row.settings.get("reveal")
+            ]
+        )
+
+    def _study_examples(self, names: Sequence[str]) -> frozenset[str]:
         """Return the examples of some studies' items."""
         found: set[str] = set()
         with self._reading() as connection:
