@@ -218,9 +218,11 @@ def _models(strings: list[str], demo: bool) -> list[str]:
 
 def _prompts(files: list[Path], demo: bool) -> list[Example]:
     from arena.live.demo import demo_prompts
+    from evalcore.images import check_no_images
     from evalcore.tasks.prompt_sets import read_prompts
 
     own = [example for file in files for example in read_prompts(file)]
+    check_no_images(own, who="the arena")
     return own or (demo_prompts() if demo else [])
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from evalcore.errors import InputError, TaskError
-from evalcore.records import Image
+from evalcore.records import Example, Image
 
-__all__ = ["MEDIA_TYPES", "data_uri", "image_bytes", "read_image", "thumbnail_uri"]
+__all__ = [
+    "MEDIA_TYPES",
+    "check_no_images",
+    "data_uri",
+    "image_bytes",
+    "read_image",
+    "thumbnail_uri",
+]
 
 MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg"}
 """What is read, by pillow's names."""
@@ -67,6 +75,20 @@ def data_uri(image: Image) -> str:
     content = image_bytes(image)
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def check_no_images(examples: Iterable[Example], *, who: str) -> None:
+    """Refuse prompts with images where they would be left out without a word.
+
+    Raises
+    ------
+    InputError
+        Naming the prompt, and who shows no images.
+    """
+    for example in examples:
+        if example.images:
+            asked = example.messages[-1].content[:60]
+            raise InputError(f"{who} shows no images, and the prompt {asked!r} has some")
 
 
 def thumbnail_uri(image: Image, *, longest: int = 160) -> str | None:

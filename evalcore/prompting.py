@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -92,7 +93,7 @@ def _next_turn(jobs: Sequence[Job], number: int, responses: Sequence[Response]) 
                 Message(role="user", content=job.example.follow_ups[number - 1]),
             )
             prompt = (*cast("tuple[Message, ...]", asked.prompt), *said)
-            request = GenerateRequest(prompt=prompt, params=asked.params, images=asked.images)
+            request = replace(asked, prompt=prompt)
             following.append(ReadyJob(job.example, request, previous_key=asked.key))
     return _turn(following, number=number + 1) if following else None
 

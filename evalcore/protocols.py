@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from evalcore.errors import InputError
 from evalcore.hashing import content_hash
 from evalcore.records import (
     Efficiency,
@@ -48,6 +49,7 @@ __all__ = [
     "SeeingRunner",
     "StreamingRunner",
     "Task",
+    "images_by_message",
 ]
 
 Prompt = str | tuple[Message, ...]
@@ -67,7 +69,10 @@ class GenerateRequest:
     """JSON Schema, as JSON text, that the answer has to follow; a runner that can't hold the model
     to one leaves it to the prompt."""
     images: tuple[Image, ...] = ()
-    """Shown in the first turn of the user, before its text; in front of a plain text."""
+    """Shown before the text of their turns; in front of a plain text."""
+    image_turns: tuple[int, ...] = ()
+    """For each image the message that it is shown in, by its place in the prompt, in ascending
+    order; empty: all in the first turn of the user."""
 
     @property
     def key(self) -> str:
@@ -75,7 +80,7 @@ class GenerateRequest:
         content = ["generate", _prompt_form(self.prompt), asdict(self.params)]
         asked = [self.top_logprobs] if self.top_logprobs else []
         schema = [self.json_schema] if self.json_schema else []
-        return content_hash([*content, *asked, *schema, *_images_form(self.images)])
+        return content_hash([*content, *asked, *schema, *_images_form(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +95,15 @@ class LoglikelihoodRequest:
     """May be empty; then the continuation follows the model's first-token mark alone."""
     continuation: str
     images: tuple[Image, ...] = ()
-    """Shown in the first turn of the user, before its text; in front of a plain text."""
+    """Shown before the text of their turns; in front of a plain text."""
+    image_turns: tuple[int, ...] = ()
+    """As for :class:`GenerateRequest`."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
         asked = [_prompt_form(self.context), self.continuation]
-        return content_hash(["loglikelihood", *asked, *_images_form(self.images)])
+        return content_hash(["loglikelihood", *asked, *_images_form(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,9 +343,37 @@ class Task(ExampleSet, Protocol):
         """Sum up one metric over examples."""
 
 
-def _images_form(images: Sequence[Image]) -> list[object]:
+def images_by_message(request: GenerateRequest | LoglikelihoodRequest) -> list[tuple[Image, ...]]:
+    """Return the images of each message of a request's prompt; a plain text counts as one.
+
+    Raises
+    ------
+    InputError
+        If there are as many places as images, but not all in the prompt.
+    """
+    prompt = request.prompt if isinstance(request, GenerateRequest) else request.context
+    roles = ["user"] if isinstance(prompt, str) else [message.role for message in prompt]
+    first = roles.index("user") if "user" in roles else 0
+    turns = request.image_turns or (first,) * len(request.images)
+    if len(turns) != len(request.images) or list(turns) != sorted(turns):
+        raise InputError(
+            f"image_turns must be in ascending order, one for each of {len(request.images)} "
+            f"images; got {list(turns)}"
+        )
+    if turns and not 0 <= turns[0] <= turns[-1] < len(roles):
+        raise InputError(f"image_turns must be in [0, {len(roles) - 1}]; got {list(turns)}")
+    return [
+        tuple(image for image, turn in zip(request.images, turns, strict=True) if turn == place)
+        for place in range(len(roles))
+    ]
+
+
+def _images_form(request: GenerateRequest | LoglikelihoodRequest) -> list[object]:
     """Pictures count by their bytes, wherever they lie; a request without any stays as it was."""
-    return [{"images": [image.sha256 for image in images]}] if images else []
+    if not request.images:
+        return []
+    turns = {"turns": list(request.image_turns)} if request.image_turns else {}
+    return [{"images": [image.sha256 for image in request.images], **turns}]
 
 
 def _prompt_form(prompt: Prompt) -> object:

@@ -107,16 +107,22 @@ class Openness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
-    """Another way to put adapters together than their exact sum; the result is another model."""
+    """Another way to put adapters together than side by side with the base; it is another model."""
 
     method: str
-    """Such as ``ties``, by peft's names."""
+    """Such as ``ties``, by peft's names; ``merge`` is the exact sum, added to the weights in single
+    precision before they are rounded or quantised."""
     density: float | None = None
     """Share of the values that is kept, in (0, 1], where the method drops some."""
     rank: int | None = None
     """Rank of the result, where the method chooses one; None means the adapters' highest."""
     seed: int | None = None
     """Of what is dropped at random, where the method does that."""
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it is part of the weights, so that it can't be switched."""
+        return self.method == "merge"
 
     @property
     def words(self) -> str:

@@ -16,11 +16,12 @@ from runners.checkpoints import (
     Checkpoint,
     TensorHeader,
     files_hash,
+    folder_template,
     read_json,
     read_tensor_headers,
 )
 
-__all__ = ["AdapterFolder", "check_fits", "matrix_pairs", "read_adapter"]
+__all__ = ["AdapterFolder", "adapter_template", "check_fits", "matrix_pairs", "read_adapter"]
 
 ADAPTER_WEIGHT_FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
 _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
@@ -109,6 +110,16 @@ def read_adapter(folder: Path) -> AdapterFolder:
                 f"{name} ({weight_file})"
             )
     return AdapterFolder(folder=folder, config=config, weight_file=weight_file, tensors=tensors)
+
+
+def adapter_template(path: Path) -> str | None:
+    """Return the chat template that an adapter brings along, a folder or a GGUF file; or None."""
+    if not path.is_file():
+        return folder_template(path)
+    from runners.gguf.header import read_header
+
+    template = read_header(path).metadata.get("tokenizer.chat_template")
+    return template if isinstance(template, str) else None
 
 
 def check_fits(adapter: AdapterFolder, base: Checkpoint) -> None:

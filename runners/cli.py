@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from evalcore.commandline import JsonOption, print_json, print_table
+from evalcore.errors import InputError
 
 if TYPE_CHECKING:
     from evalcore.records import Openness
     from runners.doctor import Diagnosis
     from runners.form_trials import FormTrial
+    from runners.gguf.convert_adapter import AdapterConversion
     from runners.listing import ListedModel
 
 __all__ = ["convert", "doctor", "models"]
@@ -92,23 +94,44 @@ def _marks(openness: Openness) -> str:
 def convert(
     source: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="Such as hf:DIR+lora:DIR*0.5 or zoo:tiny-math."),
+        typer.Argument(
+            metavar="MODEL", help="Such as hf:DIR+lora:DIR*0.5 or zoo:tiny-math; or lora:DIR."
+        ),
     ],
     target: Annotated[
-        str, typer.Argument(metavar="gguf:FILE", help="With ?type=Q8_0, else Q4_K_M.")
+        str,
+        typer.Argument(
+            metavar="gguf:FILE", help="With ?type=Q8_0, else Q4_K_M, and F32 for an adapter alone."
+        ),
     ],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="What an adapter alone goes on, hf:, zoo: or gguf:; else what it names itself.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a model, its adapters merged in, as a GGUF file for llama.cpp.
+    """Write a model, its adapters merged in, or an adapter alone as a GGUF file for llama.cpp.
 
     Adapters are merged in single precision before anything is quantised. The file appears only
-    when it is whole and llama.cpp cuts texts into the same tokens as transformers.
+    when it is whole and llama.cpp cuts texts into the same tokens as transformers. An adapter alone
+    is checked against its base as for a run.
     """
+    from runners.gguf.adapters import ADAPTER_TYPES
     from runners.gguf.convert import convert, split_target
+    from runners.gguf.convert_adapter import MARK, convert_adapter, with_base
     from runners.modelstring import parse_model
 
+    if source.startswith(MARK):
+        path, kind = split_target(target, types=ADAPTER_TYPES, default=ADAPTER_TYPES[0])
+        _print_adapter(convert_adapter(with_base(source, base), path, kind, note=_note), as_json)
+        return
+    if base is not None:
+        raise InputError(f"--base is for an adapter alone ({MARK}FOLDER); got {source!r}")
     path, kind = split_target(target)
-    done = convert(parse_model(source), path, kind, note=lambda step: print(step, file=sys.stderr))
+    done = convert(parse_model(source), path, kind, note=_note)
     if as_json:
         print_json(done)
         return
@@ -119,6 +142,20 @@ def convert(
             f"{done.n_fallback} matrices have rows that are no multiple of 256, which K-quants "
             "need: llama.cpp gave them another type"
         )
+
+
+def _note(step: str) -> None:
+    print(step, file=sys.stderr)
+
+
+def _print_adapter(done: AdapterConversion, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    print(
+        f"{done.path}: {done.type}, {done.size_bytes / 2**20:.1f} MiB, changes {done.n_matrices} "
+        f"matrices of {done.base}"
+    )
 
 
 def doctor(as_json: JsonOption = False) -> None:

@@ -1,6 +1,7 @@
-"""Other ways to put adapters together than their exact sum, and how a model string asks for them.
+"""Other ways to put adapters together than side by side, and how a model string asks for them.
 
-``hf:BASE?combine=ties&density=0.5+lora:A+lora:B``; :mod:`runners.hf.combining` computes them.
+``hf:BASE?combine=ties&density=0.5+lora:A+lora:B``; :mod:`runners.hf.combining` computes them, and
+:mod:`runners.hf.merging` adds the exact sum to the weights (``combine=merge``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Method:
 
 
 METHODS: Final[Mapping[str, Method]] = {
+    "merge": Method(),
     "cat": Method(),
     "linear": Method(),
     "svd": Method(whole=True),
@@ -44,7 +46,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "magnitude_prune": Method(drops=True),
     "magnitude_prune_svd": Method(drops=True, whole=True),
 }
-"""By the names that peft's ``add_weighted_adapter`` has for them."""
+"""By the names that peft's ``add_weighted_adapter`` has for them, and ``merge``."""
 
 
 def with_combination(spec: ModelSpec, settings: Mapping[str, str]) -> ModelSpec:

@@ -22,7 +22,7 @@ from runners.checkpoints import (
     read_json,
 )
 
-__all__ = ["check_companions"]
+__all__ = ["added_tokens", "check_companions", "check_templates", "check_tokens"]
 
 _MARKS = ("bos_token", "eos_token")
 
@@ -30,41 +30,84 @@ _MARKS = ("bos_token", "eos_token")
 def check_companions(spec: ModelSpec, folders: Sequence[AdapterFolder], base: Checkpoint) -> None:
     """Check that adapters share their base's weights and tokenizer, and agree on a chat template.
 
-    - A base that an adapter names by a folder that is here must have the same weights. A mere name
-      proves nothing: one base goes by many.
-    - No two adapters add different tokens under one number, and none changes the base's tokens. A
-      new token that ends texts or stands in the adapter's chat template is refused, since the base
-      reads it as several; others, such as one for padding, never occur.
-    - Two adapters with different chat templates need ``?template=``.
+    A base that an adapter names by a folder that is here must have the same weights. A mere name
+    proves nothing: one base goes by many. Tokens and templates are looked at by
+    :func:`check_tokens` and :func:`check_templates`.
 
     Raises
     ------
     ModelError
         Naming the adapter, what differs, and where.
     """
-    known = _added_tokens(base.folder)
+    named = [adapter.name for adapter in spec.adapters]
+    for name, files in zip(named, folders, strict=True):
+        _check_base(name, files, base)
+        _check_vocabulary(name, files, base)
+    check_tokens(list(zip(named, folders, strict=True)), added_tokens(base.folder))
+    if spec.chat_template is None:
+        templates = [folder_template(files.folder) for files in folders]
+        check_templates(list(zip(named, templates, strict=True)))
+
+
+def check_tokens(adapters: Sequence[tuple[str, AdapterFolder]], known: Mapping[int, str]) -> None:
+    """Check that adapters go with one vocabulary, and with each other.
+
+    No two add different tokens under one number, and none changes the base's tokens. A new token
+    that ends texts or stands in the adapter's chat template is refused, since the base reads it as
+    several; others, such as one for padding, never occur.
+
+    Parameters
+    ----------
+    adapters
+        With their names.
+    known
+        Tokens of the base by number, at least those that were added to its vocabulary.
+
+    Raises
+    ------
+    ModelError
+        Naming adapter, token and folder.
+    """
     added: dict[int, tuple[str, str]] = {}
-    for adapter, files in zip(spec.adapters, folders, strict=True):
-        _check_base(adapter.name, files, base)
-        _check_vocabulary(adapter.name, files, base)
-        own = _added_tokens(files.folder)
+    for name, files in adapters:
+        own = added_tokens(files.folder)
         for token, text in own.items():
             if known.get(token, text) != text:
                 raise ModelError(
-                    f"adapter {adapter.name!r} changes the base's token {token} from "
+                    f"adapter {name!r} changes the base's token {token} from "
                     f"{known[token]!r} to {text!r} ({files.folder})"
                 )
-            other, before = added.get(token, (text, adapter.name))
+            other, before = added.get(token, (text, name))
             if other != text:
                 raise ModelError(
-                    f"adapters {before!r} and {adapter.name!r} add different tokens under the "
+                    f"adapters {before!r} and {name!r} add different tokens under the "
                     f"number {token}: {other!r} and {text!r}"
                 )
         new = {token: text for token, text in own.items() if token not in known}
-        added |= {token: (text, adapter.name) for token, text in new.items()}
-        _check_new(adapter.name, files, new)
-    if spec.chat_template is None:
-        _check_templates(spec, folders)
+        added |= {token: (text, name) for token, text in new.items()}
+        _check_new(name, files, new)
+
+
+def check_templates(brought: Sequence[tuple[str, str | None]]) -> None:
+    """Refuse adapters that bring different chat templates, of which one would win.
+
+    Parameters
+    ----------
+    brought
+        Names of a stack's adapters, each with its template or None.
+
+    Raises
+    ------
+    ModelError
+        Naming both.
+    """
+    own = [(name, template) for name, template in brought if template is not None]
+    for (first, one), (second, other) in pairwise(own):
+        if one != other:
+            raise ModelError(
+                f"adapters {first!r} and {second!r} bring different chat templates; choose one "
+                "with ?template=, or take chat_template out of one adapter's folder"
+            )
 
 
 def _check_base(name: str, files: AdapterFolder, base: Checkpoint) -> None:
@@ -109,21 +152,7 @@ def _check_new(name: str, files: AdapterFolder, new: Mapping[int, str]) -> None:
             )
 
 
-def _check_templates(spec: ModelSpec, folders: Sequence[AdapterFolder]) -> None:
-    brought = [
-        (adapter.name, template)
-        for adapter, files in zip(spec.adapters, folders, strict=True)
-        if (template := folder_template(files.folder)) is not None
-    ]
-    for (first, one), (second, other) in pairwise(brought):
-        if one != other:
-            raise ModelError(
-                f"adapters {first!r} and {second!r} bring different chat templates; choose one "
-                "with ?template=, or take chat_template out of one adapter's folder"
-            )
-
-
-def _added_tokens(folder: Path) -> dict[int, str]:
+def added_tokens(folder: Path) -> dict[int, str]:
     """Return the added tokens of a folder's tokenizer by number; none without a tokenizer."""
     found: dict[int, str] = {}
     if (folder / "added_tokens.json").is_file():

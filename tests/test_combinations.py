@@ -123,7 +123,7 @@ def test_combination_comes_back_from_its_model_string(llama, third):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("nonsense", "combine must be one of cat, linear, svd"),
+        ("nonsense", "combine must be one of merge, cat, linear, svd"),
         ("ties", "combine=ties needs density="),
         ("ties&density=0", "density must be in (0, 1]; got '0'"),
         ("ties&density=x", "density must be in (0, 1]; got 'x'"),

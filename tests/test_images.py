@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import PIL.ImageDraw
 import pytest
 
 from evalcore.codec import example_from, jsonable
-from evalcore.errors import InputError, TaskError
+from evalcore.errors import InputError, ModelError, TaskError
 from evalcore.executors import run_requests
 from evalcore.images import data_uri, image_bytes, read_image, thumbnail_uri
-from evalcore.protocols import GenerateRequest, LoglikelihoodRequest
+from evalcore.judges.prompt_files import bundled_protocols, load_protocol
+from evalcore.judges.records import Answer
+from evalcore.judges.rendering import Shown, requests
+from evalcore.protocols import GenerateRequest, LoglikelihoodRequest, images_by_message
 from evalcore.records import Message, SamplingParams
 from evalcore.tasks import load_task
 from evalcore.tasks.prompt_sets import read_prompts
@@ -375,3 +379,150 @@ def test_report_shows_a_small_copy_or_says_why_not(tmp_path):
     draw(tmp_path / "x.png", "blue")
     assert (picture(image).uri, picture(image).name) == ("", "x.png")
     assert "changed" in picture(image).reason
+
+
+TURNS = (
+    Message(role="system", content="Look."),
+    Message(role="user", content="What colour is it?"),
+    Message(role="assistant", content="red"),
+    Message(role="user", content="And this?"),
+)
+
+
+def test_pictures_stand_in_their_turns(llava, pictures, run_model, collect, plain_llava):
+    request = LoglikelihoodRequest(
+        context=TURNS, continuation=" blue", images=tuple(pictures[:2]), image_turns=(1, 3)
+    )
+    text = (
+        "system: Look.\nuser: <image>What colour is it?\nassistant: red\n"
+        "user: <image>And this?\nassistant:"
+    )
+    (found,) = collect(run_model(f"hf:{llava}").loglikelihood([request]))
+    assert found.logprob == pytest.approx(plain_llava(text, " blue", pictures[:2])[0], abs=1e-4)
+    together = replace(request, image_turns=())
+    assert together.key != request.key
+    (other,) = collect(run_model(f"hf:{llava}").loglikelihood([together]))
+    assert abs(other.logprob - found.logprob) > 1e-3
+
+
+@pytest.mark.parametrize("turns", [(1,), (3, 1), (1, 4), (-1, 1)])
+def test_pictures_without_a_turn_are_refused(pictures, turns):
+    request = LoglikelihoodRequest(
+        context=TURNS, continuation=" blue", images=tuple(pictures[:2]), image_turns=turns
+    )
+    with pytest.raises(InputError, match="image_turns must be in"):
+        images_by_message(request)
+
+
+def with_fewshot(science: Path, **more: object) -> Path:
+    definition = json.loads(science.read_text())
+    definition["fewshot"] = {"n": 1, "examples": "s.jsonl"}
+    science.write_text(json.dumps({**definition, **more}))
+    return science
+
+
+def test_worked_examples_show_their_own_pictures(science):
+    task = load_task(str(with_fewshot(science, system="Look.")))
+    first, second, without = task.examples
+    asked = task.requests(first)[0]
+    # One's own answer is never shown, though the question is the same.
+    assert [image.sha256 for image in asked.images] == [
+        second.images[0].sha256,
+        first.images[0].sha256,
+    ]
+    assert asked.image_turns == (1, 3)
+    assert [turn.role for turn in asked.context] == ["system", "user", "assistant", "user"]
+    assert images_by_message(task.requests(without)[0])[3] == ()
+
+
+def test_plain_few_shot_text_with_pictures_is_refused(science):
+    with pytest.raises(TaskError, match="images with fewshot need chat: true"):
+        load_task(str(with_fewshot(science, chat=False)))
+
+
+def test_adapter_on_a_model_with_pictures(llava, pictures, run_model, collect, plain_llava):
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    folder = llava.parent / "adapter"
+    base = AutoModelForImageTextToText.from_pretrained(llava)
+    wanted = LoraConfig(r=4, target_modules=r".*language_model.*\.(q|v)_proj")
+    adapted = get_peft_model(base, wanted)
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    adapted.save_pretrained(folder)
+    request = LoglikelihoodRequest(context=ASK, continuation=" red", images=(pictures[0],))
+    (found,) = collect(run_model(f"hf:{llava}+lora:{folder}").loglikelihood([request]))
+    model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(llava), folder)
+    processor = AutoProcessor.from_pretrained(llava)
+    picture = PIL.Image.open(pictures[0].path).convert("RGB")
+    text = rendered(ASK[0].content) + " red"
+    whole = processor(text=[text], images=[picture], add_special_tokens=False, return_tensors="pt")
+    logprobs = model(**whole).logits[0].log_softmax(-1)
+    ids = whole["input_ids"][0][-found.n_tokens :]
+    wanted = logprobs[-found.n_tokens - 1 : -1].gather(1, ids[:, None]).sum().item()
+    assert found.logprob == pytest.approx(wanted, abs=1e-4)
+    (bare,) = collect(run_model(f"hf:{llava}").loglikelihood([request]))
+    assert abs(bare.logprob - found.logprob) > 1e-2
+
+
+def test_endpoint_gets_pictures_as_parts_of_their_turns(pictures, collect):
+    from runners.endpoint.stub import StubScript, serving
+
+    request = GenerateRequest(
+        prompt=TURNS, params=SamplingParams(), images=tuple(pictures[:2]), image_turns=(1, 3)
+    )
+    with serving(StubScript()) as server, runners_of(f"openai:m@{server.url}") as runner:
+        collect(run_requests(runner, [request]))
+        messages = server.stats.last_body["messages"]
+    assert messages[0] == {"role": "system", "content": "Look."}
+    assert messages[1]["content"] == [
+        {"type": "image_url", "image_url": {"url": data_uri(pictures[0])}},
+        {"type": "text", "text": "What colour is it?"},
+    ]
+    assert messages[3]["content"][0]["image_url"]["url"] == data_uri(pictures[1])
+
+
+def test_endpoint_refuses_pictures_with_plain_text_and_in_scores(pictures, collect):
+    from runners.endpoint.stub import StubScript, serving
+
+    plain_text = GenerateRequest(prompt="x", params=SamplingParams(), images=(pictures[0],))
+    score = LoglikelihoodRequest(context=ASK, continuation=" red", images=(pictures[0],))
+    with serving(StubScript()) as server, runners_of(f"openai:m@{server.url}") as runner:
+        with pytest.raises(InputError, match="shown images in conversations alone"):
+            collect(run_requests(runner, [plain_text]))
+        with pytest.raises(ModelError, match="asked for prompts with images"):
+            collect(run_requests(runner, [score]))
+        assert server.stats.n_calls == 0
+
+
+@contextmanager
+def runners_of(text: str):
+    from runners import open_runners, parse_model
+
+    with closing(open_runners([parse_model(text)])) as opened:
+        yield next(opened)
+
+
+def test_judge_is_shown_the_pictures(science, tmp_path):
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": "What?", "image": "images/a.png"}))
+    (example,) = read_prompts(tmp_path / "p.jsonl")
+    answers = tuple(Answer(fingerprint=model, texts=("red",)) for model in "ab")
+    for name in bundled_protocols():
+        protocol = load_protocol(name)
+        what = Shown(
+            example=example, turn=1, answers=answers[: 1 if protocol.kind == "single" else 2]
+        )
+        for scores_labels in (False, True):
+            asked = requests(protocol.plain, what, scores_labels=scores_labels)
+            assert {request.images for request in asked} == {example.images}
+
+
+def test_arena_refuses_prompts_with_pictures(science, tmp_path):
+    from arena.cli import _prompts
+
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": "What?", "image": "images/a.png"}))
+    with pytest.raises(InputError, match=r"the arena shows no images, and the prompt 'What\?'"):
+        _prompts([tmp_path / "p.jsonl"], False)

@@ -13,6 +13,7 @@ from arena.studies.definition import StudyDefinition
 from evalcore.codec import jsonable
 from evalcore.errors import InputError, TaskError
 from evalcore.hashing import content_hash
+from evalcore.images import check_no_images
 from evalcore.records import Example
 from evalcore.store import Store
 from evalcore.tasks.examples import LineTemplates, example_from_fields, read_jsonl, unique
@@ -105,6 +106,7 @@ def load_items(study: StudyDefinition, folder: Path, store: Store) -> list[Study
         items += _known_items(study, folder / study.gold.file, training=False)
     if study.training is not None:
         items += _known_items(study, folder / study.training, training=True)
+    check_no_images((item.example for item in items), who="the arena")
     return items
 
 

@@ -106,7 +106,8 @@ def requests(prompt: JudgePrompt, shown: Shown, *, scores_labels: bool) -> tuple
     Returns
     -------
     tuple of Request
-        One to generate; with ``scores_labels`` one for each of the two labels.
+        One to generate; with ``scores_labels`` one for each of the two labels. The example's images
+        are shown in front of the text; a judge that reads text alone is refused when it is asked.
     """
     _check_turns(prompt, shown.turn)
     values = _slot_values(prompt, shown)
@@ -114,15 +115,23 @@ def requests(prompt: JudgePrompt, shown: Shown, *, scores_labels: bool) -> tuple
     told = _filled(prompt.system, values)
     system = [Message(role="system", content=told)] if told else []
     messages = (*system, user)
+    images = shown.example.images
     if prompt.form != "logprobs":
         schema = _schema(prompt, len(shown.answers)) if prompt.json_output else None
-        return (GenerateRequest(prompt=messages, params=prompt.params, json_schema=schema),)
+        return (
+            GenerateRequest(
+                prompt=messages, params=prompt.params, json_schema=schema, images=images
+            ),
+        )
     if scores_labels:
         return tuple(
-            LoglikelihoodRequest(context=messages, continuation=label) for label in prompt.labels
+            LoglikelihoodRequest(context=messages, continuation=label, images=images)
+            for label in prompt.labels
         )
     params = replace(prompt.params, max_new_tokens=1)
-    return (GenerateRequest(prompt=messages, params=params, top_logprobs=_TOP_LOGPROBS),)
+    return (
+        GenerateRequest(prompt=messages, params=params, top_logprobs=_TOP_LOGPROBS, images=images),
+    )
 
 
 def _check_turns(prompt: JudgePrompt, turn: int) -> None:

@@ -96,11 +96,14 @@ class ChoiceTask(FileTask):
 
     def requests(self, example: Example) -> Sequence[Request]:
         """Make one request for each choice."""
-        context = self.prompts.build(example)
+        asked = self.prompts.build(example)
         prefix = self.prompts.answer_prefix
         return [
             LoglikelihoodRequest(
-                context=context, continuation=prefix + choice, images=example.images
+                context=asked.prompt,
+                continuation=prefix + choice,
+                images=asked.images,
+                image_turns=asked.image_turns,
             )
             for choice in example.choices
         ]
@@ -136,8 +139,15 @@ class GenerationTask(FileTask):
     def requests(self, example: Example) -> Sequence[Request]:
         """Make one request for the answer."""
         params = self.definition.generation.params()
-        prompt = self.prompts.build(example)
-        return [GenerateRequest(prompt=prompt, params=params, images=example.images)]
+        asked = self.prompts.build(example)
+        return [
+            GenerateRequest(
+                prompt=asked.prompt,
+                params=params,
+                images=asked.images,
+                image_turns=asked.image_turns,
+            )
+        ]
 
     def score(self, example: Example, responses: Sequence[Response]) -> Mapping[str, Measurement]:
         """Measure the answer by each metric; nan if generating it failed."""

@@ -149,7 +149,7 @@ def _prompts(path: Path, definition: TaskDefinition, templates: LineTemplates) -
     pool: Sequence[Example] = ()
     if fewshot.examples is not None:
         source = path.parent / fewshot.examples
-        pool = read_examples(source, templates, check=_check_answered)
+        pool = read_examples(source, templates, check=partial(_check_answered, definition))
         # One more than needed, since an example is never shown to itself.
         if len(pool) < fewshot.n + 1 and fewshot.n:
             raise TaskError(
@@ -172,15 +172,24 @@ def _check_fits(definition: TaskDefinition, example: Example, where: str) -> Non
             raise TaskError(f"{where}: needs at least two choices, none of them empty")
         if not example.references or not set(example.references) <= set(example.choices):
             raise TaskError(f"{where}: needs an answer that is one of its choices")
-    if example.images and (definition.kind == "perplexity" or definition.fewshot.n):
-        raise TaskError(f"{where}: images go with neither a perplexity task nor fewshot")
+    _check_images(definition, example, where)
     if len(example.messages) > 1 and not definition.chat:
         raise TaskError(f"{where}: has several messages, so the task needs chat: true")
 
 
-def _check_answered(shot: Example, where: str) -> None:
+def _check_answered(definition: TaskDefinition, shot: Example, where: str) -> None:
     if not shot.references:
         raise TaskError(f"{where}: a worked example needs a reference")
+    _check_images(definition, shot, where)
+
+
+def _check_images(definition: TaskDefinition, example: Example, where: str) -> None:
+    if not example.images:
+        return
+    if definition.kind == "perplexity":
+        raise TaskError(f"{where}: a perplexity task shows no images")
+    if definition.fewshot.n and not definition.chat:
+        raise TaskError(f"{where}: images with fewshot need chat: true, to stand in their turns")
 
 
 def _label(example: Example) -> str:

@@ -29,7 +29,7 @@ from runners.endpoint.caller import Answered, Caller, Series
 from runners.endpoint.connection import Connection
 from runners.endpoint.failures import Failure, failure_of
 from runners.endpoint.parallel import in_parallel
-from runners.endpoint.scoring import read_score, scored_text, scoring_call
+from runners.endpoint.scoring import read_score, refused, scored_text, scoring_call
 from runners.endpoint.token_scoring import (
     NotTokenisedError,
     read_token_scores,
@@ -83,6 +83,11 @@ class EndpointRunner:
         """What is running."""
         return self._spec
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether it takes requests with images: what the server's model can't, the server says."""
+        return True
+
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         """Continue each prompt, as many at a time as the endpoint's concurrency says.
 
@@ -108,10 +113,13 @@ class EndpointRunner:
         Raises
         ------
         ModelError
-            If it doesn't, and for a context of messages unless ``scoring`` is ``vllm``.
+            If it doesn't, for prompts with images, and for a context of messages unless ``scoring``
+            is ``vllm``.
         IncompleteError
             At the end, if calls have failed.
         """
+        if any(request.images for request in requests):
+            raise refused(self._endpoint, "they are asked for prompts with images")
         yield from self._scores(requests)
 
     def loglikelihood_rolling(

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from evalcore.protocols import GenerateRequest
-from evalcore.records import FinishReason
+from evalcore.errors import InputError
+from evalcore.images import data_uri
+from evalcore.protocols import GenerateRequest, images_by_message
+from evalcore.records import FinishReason, Image
 from runners.endpoint.address import Endpoint
 
 __all__ = [
@@ -34,6 +36,9 @@ OPTIONAL_FIELDS: Final = ("response_format", "logprobs", "top_logprobs")
 
 _MOST_TOP_LOGPROBS: Final = 20
 _TOKENS_PER_MESSAGE: Final = 16
+_TOKENS_PER_IMAGE: Final = 48_169
+"""Most that a known server counts for a picture: gpt-4o-mini takes 2,833 and 5,667 for each tile,
+of which there are eight at most (OpenAI, guide on images and vision, 2025)."""
 _SNAPSHOT = re.compile(r"-\d{4}(-\d{2}-\d{2})?|@\w[\w./-]*|:latest")
 
 
@@ -70,7 +75,16 @@ class Reply:
 
 
 def call_for(request: GenerateRequest, endpoint: Endpoint) -> Call:
-    """Make the body of a request: messages to the chat, text to the completions endpoint."""
+    """Make the body of a request: messages to the chat, text to the completions endpoint.
+
+    Pictures go as ``data:`` URLs in front of the text of their turns.
+
+    Raises
+    ------
+    InputError
+        For pictures with a plain text, which the completions endpoint takes alone, and for one that
+        is gone or has changed.
+    """
     params = request.params
     # OpenAI's newer models refuse max_tokens; older servers know nothing else.
     limit = "max_completion_tokens" if endpoint.host == "api.openai.com" else "max_tokens"
@@ -84,13 +98,17 @@ def call_for(request: GenerateRequest, endpoint: Endpoint) -> Call:
     if params.temperature > 0.0:
         body["seed"] = params.seed
     if isinstance(request.prompt, str):
+        _check_no_images(request)
         path = TEXT_PATH
         body |= {"prompt": request.prompt, "max_tokens": params.max_new_tokens}
         if request.top_logprobs:
             body["logprobs"] = min(request.top_logprobs, _MOST_TOP_LOGPROBS)
     else:
         path = CHAT_PATH
-        messages = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
+        messages = [
+            {"role": turn.role, "content": _content(turn.content, images)}
+            for turn, images in zip(request.prompt, images_by_message(request), strict=True)
+        ]
         body |= {"messages": messages, limit: params.max_new_tokens}
         if request.top_logprobs:
             most = min(request.top_logprobs, _MOST_TOP_LOGPROBS)
@@ -110,7 +128,8 @@ def most_prompt_tokens(request: GenerateRequest) -> int:
     """Return an upper bound without the tokenizer: a token has at least one byte of UTF-8."""
     if isinstance(request.prompt, str):
         return len(request.prompt.encode()) + _TOKENS_PER_MESSAGE
-    return sum(len(turn.content.encode()) + _TOKENS_PER_MESSAGE for turn in request.prompt)
+    text = sum(len(turn.content.encode()) + _TOKENS_PER_MESSAGE for turn in request.prompt)
+    return text + _TOKENS_PER_IMAGE * len(request.images)
 
 
 def read_json(content: bytes) -> Mapping[str, Any]:
@@ -166,6 +185,22 @@ def is_served_as(endpoint: Endpoint, served: object) -> bool:
         return False
     rest = served[len(endpoint.model) :]
     return not rest or _SNAPSHOT.fullmatch(rest) is not None
+
+
+def _check_no_images(request: GenerateRequest) -> None:
+    if request.images:
+        raise InputError(
+            "an endpoint is shown images in conversations alone; this prompt is a plain text "
+            "(chat: true in a task, or no --no-chat)"
+        )
+
+
+def _content(text: str, images: Sequence[Image]) -> str | list[dict[str, Any]]:
+    """Write a turn as the chat endpoint takes it: in parts if there are pictures."""
+    if not images:
+        return text
+    parts = [{"type": "image_url", "image_url": {"url": data_uri(image)}} for image in images]
+    return [*parts, {"type": "text", "text": text}]
 
 
 def _response_format(schema: str) -> dict[str, Any]:

@@ -7,27 +7,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from evalcore.errors import ModelError
 from evalcore.hashing import file_sha256
-from evalcore.records import Adapter
-from runners.adapters import matrix_pairs, read_adapter
-from runners.gguf.header import GgufHeader, read_header
+from evalcore.records import Adapter, ModelSpec
+from runners.adapters import adapter_template, matrix_pairs, read_adapter
+from runners.gguf.header import GgufHeader, read_header, read_tokens
 from runners.gguf.names import ARCHITECTURES, gguf_name, is_rotated, rotated
 from runners.places import locate
+from runners.stack_checks import added_tokens, check_templates, check_tokens
 
-__all__ = ["adapter_bytes", "as_gguf", "resolve_adapter", "write_adapter"]
+__all__ = ["ADAPTER_TYPES", "adapter_bytes", "as_gguf", "resolve_adapters", "write_adapter"]
+
+ADAPTER_TYPES: Final = ("F32", "F16")
+"""Types that an adapter's matrices are written in."""
 
 
-def resolve_adapter(adapter: Adapter, base: GgufHeader) -> Adapter:
-    """Find an adapter, check it against its base's header, and fill in its hash.
+def resolve_adapters(spec: ModelSpec, base: GgufHeader) -> tuple[Adapter, ...]:
+    """Find a variant's adapters, check them against base and each other, and fill in their hashes.
 
     Raises
     ------
     ModelError
-        If it was made for another base, or changes what llama.cpp can't.
+        If one was made for another base, changes what llama.cpp can't, or comes with tokens or a
+        chat template that don't go with the others'.
     """
+    adapters = tuple(_resolved(adapter, base) for adapter in spec.adapters)
+    folders = [
+        (adapter.name, read_adapter(Path(adapter.path)))
+        for adapter in adapters
+        if not Path(adapter.path).is_file()
+    ]
+    # A vocabulary is long: it is read for adapters that bring tokens along.
+    if any(added_tokens(files.folder) for _, files in folders):
+        check_tokens(folders, dict(enumerate(read_tokens(base.path))))
+    if spec.chat_template is None:
+        check_templates([(one.name, adapter_template(Path(one.path))) for one in adapters])
+    return adapters
+
+
+def _resolved(adapter: Adapter, base: GgufHeader) -> Adapter:
     path = Path(adapter.path).expanduser()
     if path.is_file():
         _check_file(read_header(path), base)
@@ -57,11 +77,11 @@ def as_gguf(adapter: Adapter, base: GgufHeader) -> Iterator[Path]:
         yield path
 
 
-def write_adapter(folder: Path, path: Path, *, base: GgufHeader) -> None:
-    """Write a LoRA folder of peft as a GGUF file, in single precision.
+def write_adapter(folder: Path, path: Path, *, base: GgufHeader, kind: str = "F32") -> None:
+    """Write a LoRA folder of peft as a GGUF file.
 
     Its scaling, which may differ from layer to layer, is multiplied into the matrices B; so the
-    file says that no other is to be applied.
+    file says that no other is to be applied. A chat template goes along.
 
     Parameters
     ----------
@@ -71,12 +91,15 @@ def write_adapter(folder: Path, path: Path, *, base: GgufHeader) -> None:
         The file.
     base
         Header of the model that it goes on top of.
+    kind
+        One of :data:`ADAPTER_TYPES`.
 
     Raises
     ------
     ModelError
         If it changes what llama.cpp can't.
     """
+    import torch
     from gguf import GGUFWriter
 
     from runners.hf.updates import read_update
@@ -85,13 +108,17 @@ def write_adapter(folder: Path, path: Path, *, base: GgufHeader) -> None:
     writer.add_string("general.type", "adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 0.0)
+    template = adapter_template(folder)
+    if template is not None:
+        writer.add_string("tokenizer.chat_template", template)
+    dtype = torch.float16 if kind == "F16" else torch.float32
     for module, factors in read_update(Adapter(name="", path=str(folder))).items():
         name = _name(module, base, folder)
         up = factors.factor * factors.up.float()
         if is_rotated(name, base.architecture):
             up = rotated(up, _n_heads(name, base))
-        writer.add_tensor(f"{name}.weight.lora_a", factors.down.float().contiguous().numpy())
-        writer.add_tensor(f"{name}.weight.lora_b", up.contiguous().numpy())
+        writer.add_tensor(f"{name}.weight.lora_a", factors.down.to(dtype).contiguous().numpy())
+        writer.add_tensor(f"{name}.weight.lora_b", up.to(dtype).contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

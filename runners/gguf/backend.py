@@ -11,7 +11,7 @@ from evalcore.errors import ModelError
 from evalcore.hashing import file_sha256
 from evalcore.records import ModelSpec
 from runners.backends import Backend
-from runners.gguf.adapters import resolve_adapter
+from runners.gguf.adapters import resolve_adapters
 from runners.gguf.header import FILE_TYPES, GgufHeader, read_header
 from runners.gguf.library import library, require, why_not
 from runners.gguf.settings import OUTPUT_SETTINGS, SETTINGS, check_gpu_memory, gguf_settings
@@ -53,7 +53,7 @@ def _resolve(spec: ModelSpec) -> ModelSpec:
         quantization=header.file_type,
         dtype=spec.dtype or ("float32" if header.file_type == "F32" else "float16"),
         licence=spec.licence or (str(licence) if licence else None),
-        adapters=tuple(resolve_adapter(adapter, header) for adapter in spec.adapters),
+        adapters=resolve_adapters(spec, header),
     )
 
 

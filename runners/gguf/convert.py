@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,14 @@ from runners.resolving import resolve
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-__all__ = ["CONVERSION_TYPES", "Conversion", "convert", "split_target"]
+__all__ = [
+    "CONVERSION_TYPES",
+    "Conversion",
+    "beside",
+    "convert",
+    "gguf_architecture",
+    "split_target",
+]
 
 CONVERSION_TYPES: Final = (
     "F32",
@@ -69,8 +76,17 @@ class Conversion:
     """Texts that llama.cpp cuts into the same tokens as transformers does."""
 
 
-def split_target(target: str) -> tuple[Path, str]:
+def split_target(
+    target: str, *, types: Sequence[str] = CONVERSION_TYPES, default: str = "Q4_K_M"
+) -> tuple[Path, str]:
     """Read ``gguf:FILE[?type=Q4_K_M]``.
+
+    Parameters
+    ----------
+    target
+        As written.
+    types, default
+        What is permitted, and what is taken if nothing is said.
 
     Raises
     ------
@@ -79,13 +95,13 @@ def split_target(target: str) -> tuple[Path, str]:
     """
     place, _, query = target.removeprefix("gguf:").partition("?")
     if not target.startswith("gguf:") or not place:
-        raise InputError(f"a target must be gguf:FILE[?type=Q4_K_M]; got {target!r}")
+        raise InputError(f"a target must be gguf:FILE[?type={default}]; got {target!r}")
     key, _, kind = query.partition("=")
     if query and (key != "type" or "&" in query):
         raise InputError(f"a target's setting is type; got {query!r}")
-    kind = (kind or "Q4_K_M").upper()
-    if kind not in CONVERSION_TYPES:
-        raise InputError(f"type must be one of {', '.join(CONVERSION_TYPES)}; got {kind!r}")
+    kind = (kind or default).upper()
+    if kind not in types:
+        raise InputError(f"type must be one of {', '.join(types)}; got {kind!r}")
     path = Path(place).expanduser().absolute()
     if path.is_dir():
         raise InputError(f"a target must be a file; {path} is a folder")
@@ -124,16 +140,14 @@ def convert(
     spec = resolve(spec)
     if spec.backend != "hf" or spec.quantization:
         raise ModelError(f"only unquantised models of transformers convert; got {spec.name!r}")
-    if spec.combination is not None:
+    if spec.combination is not None and not spec.combination.is_merged:
         raise ModelError(
             f"only exact sums of adapters convert; got combine={spec.combination.method}"
         )
     checkpoint = read_checkpoint(locate(spec.weights, revision=spec.revision))
-    architecture = _architecture(checkpoint)
+    architecture = gguf_architecture(checkpoint)
     tokenizer, vocabulary = _vocabulary(checkpoint)
-    if not path.parent.is_dir():
-        raise ModelError(f"folder of the target not found: {path.parent}")
-    with _beside(path) as folder:
+    with beside(path) as folder:
         whole = folder / "whole.gguf"
         note("merging and writing")
         first = kind if kind in ("F32", "F16", "BF16") else "F32"
@@ -157,7 +171,14 @@ def convert(
     )
 
 
-def _architecture(checkpoint: Checkpoint) -> str:
+def gguf_architecture(checkpoint: Checkpoint) -> str:
+    """Return llama.cpp's name of a checkpoint's architecture.
+
+    Raises
+    ------
+    ModelError
+        If it can't be written as GGUF; says what of it.
+    """
     config, where = checkpoint.config, checkpoint.folder / "config.json"
     kind = config["model_type"]
     if kind not in ARCHITECTURES:
@@ -200,8 +221,16 @@ def _vocabulary(checkpoint: Checkpoint) -> tuple[Any, Vocabulary]:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a folder on the target's file system, which is gone afterwards, whatever happens."""
+def beside(path: Path) -> Iterator[Path]:
+    """Give a folder on the target's file system, which is gone afterwards, whatever happens.
+
+    Raises
+    ------
+    ModelError
+        If the target's folder is not there.
+    """
+    if not path.parent.is_dir():
+        raise ModelError(f"folder of the target not found: {path.parent}")
     folder = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield folder

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 
 from evalcore.errors import ModelError
 
-__all__ = ["FILE_TYPES", "GgufHeader", "GgufTensor", "read_header"]
+__all__ = ["FILE_TYPES", "GgufHeader", "GgufTensor", "read_header", "read_tokens"]
 
 FILE_TYPES: Final[Mapping[int, str]] = {
     0: "F32",
@@ -76,6 +76,7 @@ _SCALARS: Final[Mapping[int, str]] = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+_TOKENS: Final = "tokenizer.ggml.tokens"
 _MOST_ENTRIES = 100_000
 _LONGEST_STRING = 1 << 24
 _MOST_DIMENSIONS = 4
@@ -143,6 +144,29 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelError(f"GGUF file can't be read: {error.strerror} ({path})") from None
 
 
+def read_tokens(path: Path) -> list[str]:
+    """Read the texts of a file's vocabulary, by number; none where it has none.
+
+    Raises
+    ------
+    ModelError
+        As :func:`read_header`.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            reader = _Reader(file, path, size)
+            _, n_entries = _opening(reader, path, size)
+            for _ in range(n_entries):
+                key, kind = reader.string(), reader.scalar("<I")
+                if key == _TOKENS and kind == _ARRAY and reader.scalar("<I") == _STRING:
+                    return [reader.string() for _ in range(reader.scalar("<Q"))]
+                _value(reader, kind)
+    except OSError as error:
+        raise ModelError(f"GGUF file can't be read: {error.strerror} ({path})") from None
+    return []
+
+
 class _Reader:
     """Reads numbers and strings in a row, and refuses to read past the end."""
 
@@ -181,7 +205,8 @@ class _Reader:
             raise ModelError(f"GGUF file is broken: {reason} ({self._path})")
 
 
-def _read(reader: _Reader, path: Path, size: int) -> GgufHeader:
+def _opening(reader: _Reader, path: Path, size: int) -> tuple[int, int]:
+    """Return how many tensors and how many entries of metadata follow."""
     if size < 4 or reader.bytes(4) != b"GGUF":
         raise ModelError(f"not a GGUF file: it doesn't begin with the letters GGUF ({path})")
     version = reader.scalar("<I")
@@ -189,6 +214,11 @@ def _read(reader: _Reader, path: Path, size: int) -> GgufHeader:
         raise ModelError(f"GGUF version must be 2 or 3; got {version} ({path})")
     n_tensors, n_entries = reader.scalar("<Q"), reader.scalar("<Q")
     reader.check(max(n_tensors, n_entries) <= _MOST_ENTRIES, "it claims too many entries")
+    return n_tensors, n_entries
+
+
+def _read(reader: _Reader, path: Path, size: int) -> GgufHeader:
+    n_tensors, n_entries = _opening(reader, path, size)
     metadata = {}
     for _ in range(n_entries):
         key = reader.string()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evalcore.errors import ModelError
@@ -19,7 +19,7 @@ from evalcore.protocols import (
     Request,
     RollingRequest,
 )
-from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from evalcore.records import ModelSpec
 from runners.engine.generation import GenerationJob, SlotState
 from runners.engine.memory import free_memory_bytes
 from runners.engine.planning import Chunk, Sizes, plan_chunks
@@ -28,17 +28,15 @@ from runners.gguf.distributions import text_distributions, text_size
 from runners.gguf.generation import follow_answers, generation_plan
 from runners.gguf.scoring import BatchScorer, scoring_size
 from runners.hf.encoding import Encoder
-from runners.hf.generation import Ending, check_params
-from runners.hf.scoring import Span, pair_span, rolling_spans
 from runners.hf.streaming import text_pieces
-from runners.results import completed, generation_jobs, peak_memory_bytes, total
+from runners.results import completed
+from runners.token_work import TokenWork, Work, scored_results, single_texts
 
 if TYPE_CHECKING:
     from runners.gguf.resident import GgufResident
 
 __all__ = ["GgufRunner"]
 
-Work = Sequence[Sequence[Span]]
 _SIZES = Sizes()
 
 
@@ -59,8 +57,12 @@ class GgufRunner:
     def __init__(self, spec: ModelSpec, *, resident: GgufResident) -> None:
         self._spec = spec
         self._resident: GgufResident | None = resident
-        self._window = resident.settings.window
         self._encoder = Encoder(resident.tokenizer, spec)
+        self._work = TokenWork(
+            encoder=self._encoder,
+            window=resident.settings.window,
+            end_tokens=resident.tokenizer.end_tokens,
+        )
         self._size_on_disk_bytes = resident.header.size_bytes + sum(
             adapter_bytes(adapter) for adapter in spec.adapters
         )
@@ -81,7 +83,8 @@ class GgufRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        prompts, jobs = self._jobs(requests)
+        prompts = self._work.prompts(requests)
+        jobs = self._work.jobs(requests, prompts)
         for state in self._follow(jobs, lambda _: True):
             if state.answers:
                 yield completed(
@@ -100,9 +103,7 @@ class GgufRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        with closing(self.stream_together([request], wanted=lambda _: True)) as steps:
-            for pieces in steps:
-                yield from (piece.text for piece in pieces if piece.text)
+        yield from single_texts(self.stream_together([request], wanted=lambda _: True))
 
     def stream_together(
         self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
@@ -114,7 +115,7 @@ class GgufRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        _, jobs = self._jobs(requests)
+        jobs = self._work.jobs(requests, self._work.prompts(requests))
         with closing(self._follow(jobs, wanted)) as states:
             yield from text_pieces(states, jobs, self._encoder.decode)
 
@@ -128,12 +129,7 @@ class GgufRunner:
         InputError
             If a continuation alone is longer than the window.
         """
-
-        def work() -> Work:
-            pairs = self._encoder.pairs(requests)
-            return [[pair_span(*pair, self._window)] if pair[1] else [] for pair in pairs]
-
-        yield from self._score(work, requests)
+        yield from self._score(partial(self._work.pairs, requests), requests)
 
     def loglikelihood_rolling(
         self, requests: Sequence[RollingRequest]
@@ -143,13 +139,7 @@ class GgufRunner:
         The first window begins with the first-token mark, or with the end-of-text mark where a
         model has no other; that one is not scored.
         """
-
-        def work() -> Work:
-            texts = self._encoder.rolling(requests)
-            first = self._encoder.first_token
-            return [rolling_spans(tokens, first, self._window) for tokens in texts]
-
-        yield from self._score(work, requests)
+        yield from self._score(partial(self._work.texts, requests), requests)
 
     @property
     def weights_bytes(self) -> int:
@@ -159,7 +149,8 @@ class GgufRunner:
 
     def distributions(self, texts: Sequence[str], *, max_tokens: int) -> Iterator[Distributions]:
         """Yield what is held possible at each place of each text, one text after the other."""
-        cut = [tokens[: min(self._window, max_tokens)] for tokens in self._encoder.texts(texts)]
+        longest = min(self._work.window, max_tokens)
+        cut = [tokens[:longest] for tokens in self._encoder.texts(texts)]
         size = text_size(max((len(tokens) for tokens in cut), default=1))
         first = self._encoder.first_token
         with closing(self._ready.context(size, self._spec.adapters)) as context:
@@ -177,20 +168,6 @@ class GgufRunner:
                 f"model {self._spec.name!r} is closed; it ran until the next was asked"
             )
         return self._resident
-
-    def _jobs(
-        self, requests: Sequence[GenerateRequest]
-    ) -> tuple[list[list[int]], list[GenerationJob]]:
-        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
-            check_params(params, self._window)
-        prompts = self._encoder.prompts([request.prompt for request in requests])
-        jobs = generation_jobs(requests, prompts, window=self._window, ending=self._ending)
-        return prompts, jobs
-
-    def _ending(self, params: SamplingParams) -> Ending:
-        strings = (*params.stop, *self._encoder.stop)
-        tokens = self._ready.tokenizer.end_tokens | self._encoder.end_tokens(strings)
-        return Ending(tokens=frozenset(tokens), strings=strings)
 
     def _follow(
         self, jobs: Sequence[GenerationJob], wanted: Callable[[int], bool]
@@ -214,25 +191,15 @@ class GgufRunner:
     ) -> Iterator[Finished[Loglikelihood]]:
         """Score requests, each of which is none, one or several spans."""
         chunks = self._plan(work, requests)
-        with_spans = {request for chunk in chunks for request in chunk.requests}
-        without = [index for index in range(len(requests)) if index not in with_spans]
-        if without:
-            yield Finished([(index, total([])) for index in without], Efficiency())
-        if not chunks:
-            return
-        longest = max(len(span.inputs) for chunk in chunks for span in chunk.spans)
-        size = scoring_size(longest, self._ready.tokenizer.n_tokens)
+        lengths = [len(span.inputs) for chunk in chunks for span in chunk.spans]
+        size = scoring_size(max(lengths, default=1), self._ready.tokenizer.n_tokens)
         with closing(self._ready.context(size, self._spec.adapters)) as context:
-            scorer = BatchScorer(context, _SIZES)
-            for chunk in chunks:
-                scored = scorer.score(chunk)
-                took = Efficiency(
-                    prefill_tokens=scored.n_tokens,
-                    prefill_s=scored.duration_s,
-                    peak_memory_bytes=peak_memory_bytes(),
-                    size_on_disk_bytes=self._size_on_disk_bytes,
-                )
-                yield Finished(scored.results, took)
+            yield from scored_results(
+                chunks,
+                len(requests),
+                score=BatchScorer(context, _SIZES).score,
+                size_on_disk_bytes=self._size_on_disk_bytes,
+            )
 
     def _plan(self, work: Callable[[], Work], requests: Sequence[Request]) -> Sequence[Chunk]:
         """Return a job's chunks; the variants of a file share those of the same requests."""

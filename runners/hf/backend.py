@@ -13,7 +13,7 @@ from evalcore.hashing import content_hash
 from evalcore.records import Adapter, ModelSpec
 from runners.adapter_kinds import check_kinds, open_adapter
 from runners.adapters import check_fits
-from runners.backends import Backend
+from runners.backends import Backend, without_template
 from runners.checkpoints import Checkpoint, read_checkpoint
 from runners.combinations import COMBINE_SETTINGS, check_combination, with_combination
 from runners.places import at_home, locate
@@ -95,6 +95,14 @@ def _plan_key(spec: ModelSpec) -> str:
     return content_hash([spec.chat_template, shaping])
 
 
+def _shared(spec: ModelSpec) -> ModelSpec:
+    """Return what has to be in memory: of merged adapters, the base with them."""
+    bare = without_template(spec)
+    if spec.combination is None or not spec.combination.is_merged:
+        return bare
+    return replace(bare, adapters=spec.adapters, combination=spec.combination)
+
+
 def _open(spec: ModelSpec, options: RunnerOptions) -> HfResident:
     from runners.hf.resident import HfResident
 
@@ -130,6 +138,7 @@ BACKEND = Backend(
     kind="a model of transformers",
     read=_read,
     resolve=_resolve,
+    shared=_shared,
     files=files_of,
     plan_key=_plan_key,
     window=_window,

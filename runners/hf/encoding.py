@@ -9,8 +9,8 @@ from typing import Any
 from evalcore.errors import ModelError
 from evalcore.protocols import LoglikelihoodRequest, Prompt, RollingRequest
 from evalcore.records import Message, ModelSpec
+from runners.adapters import adapter_template
 from runners.chat_templates import CHAT_TEMPLATES
-from runners.checkpoints import folder_template
 from runners.token_boundary import boundary
 
 __all__ = ["Encoder"]
@@ -108,10 +108,11 @@ class Encoder:
             for request, ids in zip(requests, tokens, strict=True)
         ]
 
-    def text(self, prompt: Prompt, *, n_images: int) -> str:
+    def text(self, prompt: Prompt, *, n_images: Sequence[int]) -> str:
         """Return a prompt as text with marks: those in front, and one for each picture.
 
-        Pictures stand in the first turn of the user, before its text, or in front of a plain text.
+        Pictures stand in front of the text of each message, of which `n_images` says how many; a
+        plain text counts as one.
         """
         texts, marks = self._texts_and_marks([prompt], n_images=n_images)
         return str(self._tokenizer.decode(marks[0], skip_special_tokens=False)) + texts[0]
@@ -142,10 +143,10 @@ class Encoder:
         return {int(token) for token in ends if token is not None}
 
     def _texts_and_marks(
-        self, prompts: Sequence[Prompt], *, n_images: int = 0
+        self, prompts: Sequence[Prompt], *, n_images: Sequence[int] = ()
     ) -> tuple[list[str], list[list[int]]]:
         texts = [
-            self._shown(prompt, n_images)
+            self._shown(prompt, sum(n_images))
             if isinstance(prompt, str)
             else self.render(prompt, n_images=n_images)
             for prompt in prompts
@@ -173,7 +174,7 @@ class Encoder:
         return {"role": message.role, "content": [*pictures, text]}
 
     def render(
-        self, messages: Sequence[Message], *, n_images: int = 0, goes_on: bool = False
+        self, messages: Sequence[Message], *, n_images: Sequence[int] = (), goes_on: bool = False
     ) -> str:
         """Write turns as the chat template does.
 
@@ -181,8 +182,8 @@ class Encoder:
         ----------
         messages
             At least one.
-        n_images
-            Pictures, which stand in the first turn of a user.
+        n_images : (n_messages,)
+            Pictures of each; none at all where it is empty.
         goes_on
             Whether the last turn is left open, to be continued, instead of a new one begun.
 
@@ -196,11 +197,8 @@ class Encoder:
                 f"model {self._spec.name!r} ships no chat template; choose one with ?template=: "
                 f"{', '.join(CHAT_TEMPLATES)}"
             )
-        first = next((i for i, turn in enumerate(messages) if turn.role == "user"), 0)
-        turns = [
-            self._turn(message, n_images if place == first else 0)
-            for place, message in enumerate(messages)
-        ]
+        counts = n_images or [0] * len(messages)
+        turns = [self._turn(turn, n) for turn, n in zip(messages, counts, strict=True)]
         try:
             text: str = self._tokenizer.apply_chat_template(
                 turns,
@@ -236,7 +234,7 @@ def _leading_marks(tokenizer: Any) -> list[int]:
 
 def _own_template(tokenizer: Any, spec: ModelSpec) -> str | None:
     for adapter in reversed(spec.adapters):
-        template = folder_template(Path(adapter.path))
+        template = adapter_template(Path(adapter.path))
         if template is not None:
             return template
     own: str | dict[str, str] | None = tokenizer.chat_template

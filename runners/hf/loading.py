@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
 from runners.checkpoints import WINDOW_NAMES, read_checkpoint
 from runners.hf.four_bit import guard_layers
+from runners.hf.merging import merged_copy
 from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.switching import AdapterSwitch
 from runners.places import locate
@@ -67,9 +68,10 @@ def load_base(spec: ModelSpec) -> Base:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             if checkpoint.reads_images:
                 processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-            model, info = kind.from_pretrained(
-                folder, output_loading_info=True, **loading_arguments(spec)
-            )
+            with _weights(spec, folder) as weights:
+                model, info = kind.from_pretrained(
+                    weights, output_loading_info=True, **loading_arguments(spec)
+                )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
@@ -90,6 +92,17 @@ def load_base(spec: ModelSpec) -> Base:
         size_on_disk_bytes=sum(f.stat().st_size for f in checkpoint.weight_files),
         processor=processor,
     )
+
+
+@contextmanager
+def _weights(spec: ModelSpec, folder: Path) -> Iterator[Path]:
+    """Give the folder of a base's weights: its own, or for merged adapters one that is made."""
+    if spec.combination is None or not spec.combination.is_merged:
+        yield folder
+        return
+    bare = replace(spec.base, dtype="float32", quantization=None, device="cpu")
+    with merged_copy(load_base(bare), spec.adapters, source=folder) as copy:
+        yield copy
 
 
 def loading_arguments(spec: ModelSpec) -> dict[str, Any]:

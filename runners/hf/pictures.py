@@ -24,6 +24,7 @@ from evalcore.protocols import (
     GenerateRequest,
     Loglikelihood,
     LoglikelihoodRequest,
+    images_by_message,
 )
 from evalcore.records import Efficiency, Image, SamplingParams
 from runners.hf.batching import decoding_batches, make_batches
@@ -81,7 +82,7 @@ class PictureReader:
         InputError
             If a prompt leaves no room for its answer: with its pictures, it can't be cut.
         """
-        texts = [self._encoder.text(item.prompt, n_images=len(item.images)) for item in requests]
+        texts = [self._encoder.text(item.prompt, n_images=_n_images(item)) for item in requests]
         inputs = self._inputs(texts, [item.images for item in requests], side="left")
         room = min(self._window - item.params.max_new_tokens for item in requests)
         self._check_fits(inputs, room)
@@ -103,7 +104,7 @@ class PictureReader:
         InputError
             If a row is longer than the window: with its pictures, it can't be cut.
         """
-        texts = [self._encoder.text(item.context, n_images=len(item.images)) for item in requests]
+        texts = [self._encoder.text(item.context, n_images=_n_images(item)) for item in requests]
         plain = [
             LoglikelihoodRequest(context=text, continuation=item.continuation)
             for text, item in zip(texts, requests, strict=True)
@@ -260,6 +261,10 @@ def separately(
         for finished in answer([requests[place] for place in places]) if places else ():
             results = [(places[at], result) for at, result in finished.results]
             yield Finished(results, finished.efficiency)
+
+
+def _n_images(request: GenerateRequest | LoglikelihoodRequest) -> list[int]:
+    return [len(images) for images in images_by_message(request)]
 
 
 def _lengths(inputs: Inputs) -> list[int]:

@@ -26,41 +26,38 @@ from evalcore.protocols import (
 from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from runners.adapter_kinds import open_adapter
 from runners.engine.generation import (
-    GenerationJob,
     SlotOptions,
     decode_slots,
 )
 from runners.engine.generation_prefixes import group_prompts
 from runners.engine.memory import free_bytes
-from runners.engine.scoring import TreeScorer
+from runners.engine.planning import Chunk
+from runners.engine.scoring import Scored, TreeScorer
 from runners.engine.slots_support import why_not
 from runners.hf.batching import decoding_batches, make_batches
 from runners.hf.distributions import text_distributions
 from runners.hf.encoding import Encoder
 from runners.hf.footprint import held_bytes
-from runners.hf.generation import Ending, RowStop, check_params, decode_batch
+from runners.hf.generation import RowStop, decode_batch
 from runners.hf.loading import Base
 from runners.hf.pictures import PictureRunner, image_mark, separately
-from runners.hf.scoring import Span, pair_span, rolling_spans, score_spans
+from runners.hf.scoring import Span, score_spans
 from runners.hf.streaming import stream_batches, stream_slots
 from runners.options import RunnerOptions
 from runners.results import (
     batch_completed,
     completed,
-    generation_jobs,
     peak_memory_bytes,
     request_seed,
     total,
 )
+from runners.token_work import TokenWork, Work, scored_results, single_texts, without_spans
 
 __all__ = ["HfRunner"]
 
 _LOG = logging.getLogger(__name__)
 _ROUNDS: Final = 4
 """Prompts of a part by rows: the last round leaves rows empty."""
-
-Work = Sequence[Sequence[Span]]
-"""What is to be scored: the spans of each request."""
 
 
 class HfRunner:
@@ -84,8 +81,16 @@ class HfRunner:
         self._trees = trees
         self._slots: bool | None = None
         self._has_told = False
-        base.adapters.activate(spec.adapters, spec.combination)
+        is_merged = spec.combination is not None and spec.combination.is_merged
+        self._worn = ((), None) if is_merged else (spec.adapters, spec.combination)
+        base.adapters.activate(*self._worn)
         self._encoder = Encoder(base.tokenizer, spec, image_mark=image_mark(base.processor))
+        self._work = TokenWork(
+            encoder=self._encoder,
+            # Virtual tokens take their place from a text.
+            window=base.window - base.adapters.n_virtual,
+            end_tokens=base.end_tokens,
+        )
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
             open_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
         )
@@ -122,7 +127,7 @@ class HfRunner:
         yield from separately(requests, self._answer_texts, self._pictures.generate)
 
     def _answer_texts(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
-        prompts = self._checked_prompts(requests)
+        prompts = self._work.prompts(requests)
         decode = self._in_slots if self._can_use_slots() else self._in_batches
         yield from decode(requests, prompts)
 
@@ -131,7 +136,7 @@ class HfRunner:
         return PictureRunner(
             self._encoder,
             ready=lambda: self._ready,
-            ending=self._ending,
+            ending=self._work.ending,
             options=self._options,
             size_on_disk_bytes=self._size_on_disk_bytes,
         )
@@ -144,9 +149,7 @@ class HfRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        with closing(self.stream_together([request], wanted=lambda _: True)) as steps:
-            for pieces in steps:
-                yield from (piece.text for piece in pieces if piece.text)
+        yield from single_texts(self.stream_together([request], wanted=lambda _: True))
 
     def stream_together(
         self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
@@ -158,8 +161,8 @@ class HfRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        prompts = self._checked_prompts(requests)
-        jobs = self._jobs(requests, prompts)
+        prompts = self._work.prompts(requests)
+        jobs = self._work.jobs(requests, prompts)
         model, decode = self._ready.model, self._encoder.decode
         if self._can_use_slots():
             options = self._slot_options()
@@ -172,11 +175,6 @@ class HfRunner:
                 yield pieces
                 # Another variant may have been used in the meantime: put the adapters back.
                 _ = self._ready
-
-    def _checked_prompts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
-        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
-            check_params(params, self._window)
-        return self._encoder.prompts([request.prompt for request in requests])
 
     def _can_use_slots(self) -> bool:
         if self._options.engine == "plain":
@@ -192,7 +190,7 @@ class HfRunner:
     def _in_slots(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
     ) -> Iterator[Finished[Completion]]:
-        jobs = self._jobs(requests, prompts)
+        jobs = self._work.jobs(requests, prompts)
         base = self._ready
         options = self._slot_options()
         for answers in decode_slots(base.model, jobs, decode=self._encoder.decode, options=options):
@@ -205,11 +203,6 @@ class HfRunner:
             )
             # Another variant may have been used in the meantime: put the adapters back.
             base = self._ready
-
-    def _jobs(
-        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
-    ) -> list[GenerationJob]:
-        return generation_jobs(requests, prompts, window=self._window, ending=self._ending)
 
     def _slot_options(self) -> SlotOptions:
         return SlotOptions(
@@ -245,7 +238,7 @@ class HfRunner:
     def _score_texts(
         self, requests: Sequence[LoglikelihoodRequest]
     ) -> Iterator[Finished[Loglikelihood]]:
-        yield from self._score(partial(self._pair_spans, requests), requests)
+        yield from self._score(partial(self._work.pairs, requests), requests)
 
     def loglikelihood_rolling(
         self, requests: Sequence[RollingRequest]
@@ -255,7 +248,7 @@ class HfRunner:
         The first window begins with the first-token mark, or with the end-of-text mark where a
         model has no other; that one is not scored.
         """
-        yield from self._score(partial(self._rolling_spans, requests), requests)
+        yield from self._score(partial(self._work.texts, requests), requests)
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Return which requests of a job are computed together.
@@ -279,9 +272,9 @@ class HfRunner:
             return self._generated_parts(cast("Sequence[GenerateRequest]", requests))
         if requests and isinstance(requests[0], LoglikelihoodRequest):
             pairs = cast("Sequence[LoglikelihoodRequest]", requests)
-            return self._scored_parts(partial(self._pair_spans, pairs), requests)
+            return self._scored_parts(partial(self._work.pairs, pairs), requests)
         texts = cast("Sequence[RollingRequest]", requests)
-        return self._scored_parts(partial(self._rolling_spans, texts), requests)
+        return self._scored_parts(partial(self._work.texts, texts), requests)
 
     @property
     def weights_bytes(self) -> int:
@@ -290,7 +283,7 @@ class HfRunner:
 
     def distributions(self, texts: Sequence[str], *, max_tokens: int) -> Iterator[Distributions]:
         """Yield what is held possible at each place of each text, one text after the other."""
-        window, first = min(self._window, max_tokens), self._encoder.first_token
+        window, first = min(self._work.window, max_tokens), self._encoder.first_token
         for tokens in self._encoder.texts(texts):
             # Another variant may have been used in the meantime: put the adapters back.
             yield text_distributions(self._ready.model, tokens[:window], first_token=first)
@@ -306,27 +299,11 @@ class HfRunner:
             raise ModelError(
                 f"model {self._spec.name!r} is closed; it ran until the next was asked"
             )
-        self._base.adapters.activate(self._spec.adapters, self._spec.combination)
+        self._base.adapters.activate(*self._worn)
         return self._base
 
-    @property
-    def _window(self) -> int:
-        """Most tokens of a text; virtual ones take their place from it."""
-        base = self._ready
-        return base.window - base.adapters.n_virtual
-
-    def _pair_spans(self, requests: Sequence[LoglikelihoodRequest]) -> Work:
-        window = self._window
-        pairs = self._encoder.pairs(requests)
-        return [[pair_span(*pair, window)] if pair[1] else [] for pair in pairs]
-
-    def _rolling_spans(self, requests: Sequence[RollingRequest]) -> Work:
-        window, first = self._window, self._encoder.first_token
-        texts = self._encoder.rolling(requests)
-        return [rolling_spans(tokens, first, window) for tokens in texts]
-
     def _generated_parts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
-        prompts = self._checked_prompts(requests)
+        prompts = self._work.prompts(requests)
         if not self._can_use_slots():
             return list(self._static_batches(requests, prompts))
         order = [index for group in group_prompts(prompts) for index in group.members]
@@ -340,8 +317,7 @@ class HfRunner:
         if scorer is None:
             return make_batches([_n_inputs(spans) for spans in work()], self._options)
         chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
-        with_spans = {request for chunk in chunks for request in chunk.requests}
-        without = [index for index in range(len(requests)) if index not in with_spans]
+        without = without_spans(chunks, len(requests))
         return [*([without] if without else []), *(list(chunk.requests) for chunk in chunks)]
 
     def _score(
@@ -353,21 +329,15 @@ class HfRunner:
             yield from self._score_plainly(work())
             return
         chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
-        with_spans = {request for chunk in chunks for request in chunk.requests}
-        without = [index for index in range(len(requests)) if index not in with_spans]
-        if without:
-            yield Finished([(index, total([])) for index in without], Efficiency())
-        for chunk in chunks:
+
+        def score(chunk: Chunk) -> Scored:
             # Another variant may have been used in the meantime: put the adapters back.
             _ = self._ready
-            scored = scorer.score(chunk, variant=(self._spec.adapters, self._spec.combination))
-            efficiency = Efficiency(
-                prefill_tokens=scored.n_tokens,
-                prefill_s=scored.duration_s,
-                peak_memory_bytes=peak_memory_bytes(),
-                size_on_disk_bytes=self._size_on_disk_bytes,
-            )
-            yield Finished(scored.results, efficiency)
+            return scorer.score(chunk, variant=self._worn)
+
+        yield from scored_results(
+            chunks, len(requests), score=score, size_on_disk_bytes=self._size_on_disk_bytes
+        )
 
     @property
     def _why_plain(self) -> str | None:
@@ -415,9 +385,9 @@ class HfRunner:
         self, params: SamplingParams, rows: Sequence[tuple[int, GenerateRequest, list[int]]]
     ) -> Finished[Completion]:
         base = self._ready
-        room = self._window - params.max_new_tokens
+        room = self._work.window - params.max_new_tokens
         prompts = [prompt[-room:] for _, _, prompt in rows]
-        ending = self._ending(params)
+        ending = self._work.ending(params)
         decoded = decode_batch(
             base.model,
             prompts,
@@ -432,11 +402,6 @@ class HfRunner:
             texts=ending.texts(decoded.tokens, self._encoder.decode),
             size_on_disk_bytes=self._size_on_disk_bytes,
         )
-
-    def _ending(self, params: SamplingParams) -> Ending:
-        strings = (*params.stop, *self._encoder.stop)
-        tokens = self._ready.end_tokens | self._encoder.end_tokens(strings)
-        return Ending(tokens=tokens, strings=strings)
 
 
 def _n_inputs(spans: Sequence[Span]) -> int:

@@ -1,8 +1,9 @@
 """LoRA stacks on one resident base: W + Σ weight·scaling·B·A, switched in place.
 
 Another way to combine adapters makes one new adapter of them, which is switched like any other.
-Nothing is ever merged into the base: that would round it, and on a quantised base break it. peft
-takes long to import, which a base without adapters needn't wait for.
+Nothing is merged into a base that is run: that would round it, and on a quantised base break it; a
+variant whose adapters are merged has a base of its own (:mod:`runners.hf.merging`). peft takes long
+to import, which a base without adapters needn't wait for.
 """
 
 from __future__ import annotations
@@ -83,6 +84,28 @@ class LoraStack:
                 if name in layer.scaling:
                     layer.scaling[name] = weight * self._scalings[name][module_name]
         self._active = (adapters, combination)
+
+    def merge(self) -> None:
+        """Add what is active to the weights that it is wrapped around, for good.
+
+        Raises
+        ------
+        ModelError
+            For a weight that other modules share: they would be changed, too.
+        """
+        users = Counter(
+            id(parameter)
+            for module in self._model.modules()
+            for parameter in module.parameters(recurse=False)
+        )
+        for module_name, layer in self._layers():
+            if not set(layer.active_adapters) & set(layer.scaling):
+                continue
+            if users[id(layer.get_base_layer().weight)] > 1:
+                raise ModelError(
+                    f"adapters can't be merged: {module_name} shares its weight with another module"
+                )
+            layer.merge()
 
     def _name_of(self, adapter: Adapter) -> str:
         """Return the name under which an adapter is in the model, reading it the first time."""

@@ -75,6 +75,17 @@ class AdapterSwitch:
             ) from None
         self._worn = adapters[0]
 
+    def merge(self) -> None:
+        """Add what is active to the base's weights for good, and leave the bare base.
+
+        Raises
+        ------
+        ModelError
+            For a weight that several modules share.
+        """
+        self.stack.merge()
+        _restore(self._places)
+
     def _put_on(self, files: AdapterFolder) -> _TakeOff:
         tensors = read_tensors(files.weight_file)
         match files.config["peft_type"]:

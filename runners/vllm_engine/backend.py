@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from evalcore.errors import ModelError
 from evalcore.records import ModelSpec
 from runners.backends import Backend, without_template
 from runners.checkpoints import read_checkpoint
@@ -43,7 +44,10 @@ def _read(where: str, settings: Mapping[str, str]) -> ModelSpec:
         access=tuple((key, value) for key, value in own if key not in OUTPUT_SETTINGS),
     )
     vllm_settings(spec)
-    return with_combination(spec, settings)
+    spec = with_combination(spec, settings)
+    if spec.combination is not None and spec.combination.is_merged:
+        raise ModelError("vLLM puts adapters beside the weights; combine=merge is for hf:")
+    return spec
 
 
 def _shared(spec: ModelSpec) -> ModelSpec:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from evalcore.protocols import (
@@ -15,11 +14,11 @@ from evalcore.protocols import (
     LoglikelihoodRequest,
     RollingRequest,
 )
-from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from evalcore.records import Efficiency, ModelSpec
 from runners.hf.encoding import Encoder
-from runners.hf.generation import Ending, check_params
-from runners.hf.scoring import Span, pair_span, rolling_spans
-from runners.results import generation_jobs, peak_memory_bytes, total
+from runners.hf.scoring import Span
+from runners.results import peak_memory_bytes, total
+from runners.token_work import TokenWork, Work
 from runners.vllm_engine.arguments import (
     SCORING,
     read_logprobs,
@@ -58,8 +57,12 @@ class VllmRunner:
     def __init__(self, spec: ModelSpec, *, resident: VllmResident) -> None:
         self._spec = spec
         self._resident = resident
-        self._window = text_window(resident.max_len)
         self._encoder = Encoder(resident.tokenizer, spec)
+        self._work = TokenWork(
+            encoder=self._encoder,
+            window=text_window(resident.max_len),
+            end_tokens=frozenset(resident.end_tokens),
+        )
 
     @property
     def spec(self) -> ModelSpec:
@@ -77,10 +80,8 @@ class VllmRunner:
         InputError
             For sampling parameters outside their ranges.
         """
-        for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
-            check_params(params, self._window)
-        prompts = self._encoder.prompts([request.prompt for request in requests])
-        jobs = generation_jobs(requests, prompts, window=self._window, ending=self._ending)
+        prompts = self._work.prompts(requests)
+        jobs = self._work.jobs(requests, prompts)
         for places in _pieces(range(len(jobs))):
             start = time.perf_counter()
             some = [jobs[place] for place in places]
@@ -116,28 +117,18 @@ class VllmRunner:
         InputError
             If a continuation alone is longer than the window.
         """
-        pairs = self._encoder.pairs(requests)
-        yield from self._score(
-            [[pair_span(*pair, self._window)] if pair[1] else [] for pair in pairs]
-        )
+        yield from self._score(self._work.pairs(requests))
 
     def loglikelihood_rolling(
         self, requests: Sequence[RollingRequest]
     ) -> Iterator[Finished[Loglikelihood]]:
         """Log-probability of each whole text, in disjoint windows with as much context as fits."""
-        first = self._encoder.first_token
-        texts = self._encoder.rolling(requests)
-        yield from self._score([rolling_spans(tokens, first, self._window) for tokens in texts])
+        yield from self._score(self._work.texts(requests))
 
     def close(self) -> None:
         """Let go of the base, which is the resident's."""
 
-    def _ending(self, params: SamplingParams) -> Ending:
-        strings = (*params.stop, *self._encoder.stop)
-        tokens = self._resident.end_tokens | self._encoder.end_tokens(strings)
-        return Ending(tokens=frozenset(tokens), strings=strings)
-
-    def _score(self, work: Sequence[Sequence[Span]]) -> Iterator[Finished[Loglikelihood]]:
+    def _score(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
         """Score requests, each of which is none, one or several spans."""
         for places in _pieces(range(len(work))):
             start = time.perf_counter()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runners.endpoint.stub.script import StubReply, last_turn
+from runners.endpoint.stub.script import StubReply, last_turn, turn_text
 
 __all__ = ["error_body", "event_stream", "reply_body", "tokens_body"]
 
@@ -51,7 +51,7 @@ def _chat(request: Mapping[str, Any], reply: StubReply) -> dict[str, Any]:
     if request.get("logprobs") and reply.first_token_logprobs:
         top = [{"token": k, "logprob": v} for k, v in reply.first_token_logprobs.items()]
         choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-    prompt = " ".join(turn["content"] for turn in request["messages"])
+    prompt = " ".join(map(turn_text, request["messages"]))
     return {"object": "chat.completion", "choices": [choice], "usage": _usage(prompt, text)}
 
 

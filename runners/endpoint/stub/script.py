@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from evalcore.errors import InputError
 
-__all__ = ["FAULTS", "Fault", "StubReply", "StubScript", "last_turn", "read_recorded"]
+__all__ = ["FAULTS", "Fault", "StubReply", "StubScript", "last_turn", "read_recorded", "turn_text"]
 
 Fault = Literal["drop", "429", "500", "garbage", "half", "cut", "stall", "other_model", "quota"]
 """``drop`` closes the connection; ``429`` and ``500`` are statuses; ``garbage`` is no JSON;
@@ -79,7 +79,15 @@ class StubScript:
 def last_turn(body: Mapping[str, Any]) -> str:
     """Return the text that a request ends with."""
     messages = body.get("messages")
-    return str(messages[-1]["content"] if messages else body.get("prompt", ""))
+    return turn_text(messages[-1]) if messages else str(body.get("prompt", ""))
+
+
+def turn_text(turn: Mapping[str, Any]) -> str:
+    """Return a turn's text, without the pictures that stand among its parts."""
+    content = turn["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 def read_recorded(path: Path) -> dict[str, StubReply]:
