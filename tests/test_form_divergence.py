@@ -23,6 +23,16 @@ LIMITS = {
     "quant=nf4-single&dtype=bf16": 3e-2,
 }
 """Most nats per token from single precision."""
+FILE_LIMITS = {
+    ("", "F16"): 1e-5,
+    ("", "Q8_0"): 1e-3,
+    ("", "Q4_K_M"): 5e-3,
+    (STACK, "F16"): 1e-5,
+    (STACK, "Q8_0"): 1e-3,
+    # What four bits cost a stack whose answers are sure: docs/quantization.md says why.
+    (STACK, "Q4_K_M"): 2.5e-2,
+}
+"""The same for files of llama.cpp, by the adapters merged in and the type."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +51,21 @@ def test_forms_of_the_tiny_family_stay_near_single_precision(texts):
     for (form, limit), own in zip(LIMITS.items(), others, strict=True):
         parts = [kl_divergences(p, q) for p, q in zip(reference, own, strict=True)]
         assert 0 < np.concatenate(parts).mean() <= limit, form
+
+
+@pytest.mark.gguf
+@pytest.mark.parametrize("stack", ["", STACK])
+def test_files_of_llama_cpp_stay_near_single_precision(texts, gguf_file, stack):
+    kinds = {kind: limit for (own, kind), limit in FILE_LIMITS.items() if own == stack}
+    files = [gguf_file(f"zoo:tiny{stack}", kind) for kind in kinds]
+    models = [f"zoo:tiny?dtype=fp32{stack}", *(f"gguf:{file}?n_threads=1" for file in files)]
+    reference, *others = [
+        [one.logprobs for one in runner.distributions(texts, max_tokens=128)]
+        for runner in open_runners([parse_model(model) for model in models])
+    ]
+    for (kind, limit), own in zip(kinds.items(), others, strict=True):
+        parts = [kl_divergences(p, q) for p, q in zip(reference, own, strict=True)]
+        assert 0 < np.concatenate(parts).mean() <= limit, kind
 
 
 def test_distributions_are_those_that_texts_are_scored_by(texts, run_model, collect):
