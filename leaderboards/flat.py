@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from evalcore.records import Estimate, Standing
 from evalcore.spreadsheet import Cell
 from leaderboards.records import Cost, Leaderboard, SourceRow, Versus
-from leaderboards.variants import model_string
+from leaderboards.variants import public_string
 
 __all__ = ["flat_rows", "mlflow_name"]
 
@@ -68,7 +68,7 @@ def _row(board: Leaderboard, standing: Standing) -> Iterator[tuple[str, Cell]]:
     yield from _ranks("", standing.rank, standing.rank_low, standing.rank_high)
     yield "tie_group", standing.tie_group
     yield "model", spec.name
-    yield "model_string", model_string(spec)
+    yield "model_string", public_string(spec)
     yield "fingerprint", spec.fingerprint
     yield "licence", spec.licence
     yield "quantization", spec.quantization

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evalcore.codec import to_json
 from evalcore.records import EvalRun, ModelSpec
 from leaderboards.records import Leaderboard
-from leaderboards.variants import model_string
+from leaderboards.variants import public_place, public_string
 
 __all__ = ["ModelSource", "TaskSource", "commands", "environments", "model_sources", "task_sources"]
 
@@ -42,7 +42,7 @@ def model_sources(leaderboard: Leaderboard) -> list[ModelSource]:
     return [
         ModelSource(
             spec=standing.model,
-            model_string=model_string(standing.model),
+            model_string=public_string(standing.model),
             size_bytes=standing.efficiency.size_on_disk_bytes,
         )
         for standing in leaderboard.standings
@@ -58,7 +58,7 @@ def task_sources(leaderboard: Leaderboard) -> list[TaskSource]:
             n_examples=column.n_examples,
             task_hash=column.task_hash,
             settings={
-                key: to_json(value)
+                key: to_json(public_place(value) if isinstance(value, str) else value)
                 for key, value in sorted(next(iter(column.runs.values())).params.items())
                 if value not in (None, "", [], {})
             },

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from evalcore.visible import visible
 from leaderboards.rounding import number, p_value, signed, with_interval
+from leaderboards.variants import public_place
 from reports.figures.svg import inline_svg
 
 __all__ = ["environment"]
@@ -31,6 +32,7 @@ def environment() -> jinja2.Environment:
         "signed": signed,
         "with_interval": with_interval,
         "p_value": p_value,
+        "public_place": public_place,
         "breakable": _breakable,
         "inline_svg": inline_svg,
         "short": _short,

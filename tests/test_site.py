@@ -16,9 +16,11 @@ from evalcore.records import Adapter, Comparison, Example, Message, ModelSpec
 from evalcore.store import Store, open_store
 from leaderboards.standings import standings
 from reports.evidence import collect
-from reports.page import write_report
+from reports.markdown import markdown_report
+from reports.page import html_report, write_report
 from reports.site.folder import MANIFEST, write_folder
 from reports.site.writing import write_site
+from reports.tables import csv_report
 
 HOSTILE = (
     "</pre></script><script>window.hacked=1</script><img src=//evil.example/x onerror=hacked=1>"
@@ -306,3 +308,30 @@ def test_search_sorting_and_filters_need_no_server(site, chromium):
         page.get_by_label("Search").fill("sums")
         page.get_by_label("Search").press("Enter")
         page.wait_for_url("**/tasks/sums-*.html")
+
+
+def test_places_on_the_users_disk_are_not_published(tmp_path, add_results):
+    home = "/home/secret-user/models"
+    stack = (Adapter(name="math", path=f"{home}/adapters/math", weight=0.5),)
+    models = [
+        ModelSpec(name="base", backend="hf", weights=f"{home}/tiny", sha256="a" * 64),
+        ModelSpec(name="stack", backend="hf", weights=f"{home}/tiny", adapters=stack),
+        ModelSpec(
+            name="gguf",
+            backend="gguf",
+            weights=r"C:\Users\secret-user\tiny.gguf",
+            options=(("projector", f"{home}/projector.gguf"),),
+        ),
+    ]
+    with open_store(tmp_path / "out") as store:
+        for place, model in enumerate(models):
+            add_results(store, model, "sums", [float(n % 3 > place % 2) for n in range(12)])
+        evidence = collect(standings(store), store)
+        write_site(evidence, store, tmp_path / "site")
+        texts = [path.read_text("utf-8") for path in (tmp_path / "site").rglob("*.*")]
+        texts += [html_report(evidence, store), markdown_report(evidence.board)]
+        texts.append(csv_report(evidence.board))
+    assert not [text[:40] for text in texts if "secret-user" in text]
+    assert "hf:…/tiny+lora:…/math*0.5" in texts[-1]
+    assert "gguf:…/tiny.gguf?projector=…/projector.gguf" in texts[-1]
+    assert models[0].fingerprint in texts[-1]

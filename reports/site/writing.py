@@ -15,7 +15,7 @@ import jinja2
 from evalcore.store import Store
 from evalcore.visible import one_line
 from leaderboards.records import Column
-from leaderboards.variants import model_string
+from leaderboards.variants import public_string
 from reports.data import DataFile
 from reports.evidence import Evidence
 from reports.examples import by_example, prompt_cards, task_cards
@@ -158,7 +158,7 @@ def _files(site: _Site) -> _Files:
 def _model(site: _Site, facts: ModelFacts) -> tuple[str, bytes]:
     spec = facts.standing.model
     tasks = [part for column, _estimate in facts.results for part in ("-t", column.task)]
-    again = shlex.join(["parity", "eval", "-m", f"{spec.name}={model_string(spec)}", *tasks])
+    again = shlex.join(["parity", "eval", "-m", f"{spec.name}={public_string(spec)}", *tasks])
     data = DataFile(
         name=f"{Path(model_page(spec)).stem}.csv",
         csv=facts.csv,
@@ -169,7 +169,7 @@ def _model(site: _Site, facts: ModelFacts) -> tuple[str, bytes]:
         model_page(spec),
         facts=facts,
         place=site.evidence.board.standings.index(facts.standing),
-        said=model_string(spec),
+        said=public_string(spec),
         again=again if tasks else "",
         facts_data=data,
     )
@@ -247,7 +247,7 @@ def _index(site: _Site) -> bytes:
                 "model",
                 s.model.name,
                 model_page(s.model),
-                f"{model_string(s.model)} {s.model.fingerprint}",
+                f"{public_string(s.model)} {s.model.fingerprint}",
             ]
             for s in board.standings
         ),
