@@ -301,10 +301,12 @@ def _print_runs(runs: Sequence[EvalRun]) -> None:
                 "value": f"{found.value:.3f}",
                 "interval": f"{found.low:.3f} to {found.high:.3f}",
                 "n": found.n,
-                "remarks": "; ".join(item.warnings),
             }
         )
     print_table(rows)
+    for item in runs:
+        for warning in item.warnings:
+            print(f"note: {item.spec.name}, {item.task}: {warning}")
 
 
 def _run_form(run: EvalRun) -> dict[str, object]:

@@ -33,7 +33,8 @@ def decimals(estimates: Iterable[Estimate]) -> int:
 
     The three leading digits of the median standard error decide: from 100 to 354 two digits of it
     are kept, from 355 to 949 one, from 950 it counts as 1000 and two are kept [1]_. Without a
-    standard error other than 0 there are three decimals.
+    standard error other than 0 there are three decimals, one where a value reaches 10 and none
+    where one reaches 100, as on the Elo scale.
 
     References
     ----------
@@ -45,10 +46,12 @@ def decimals(estimates: Iterable[Estimate]) -> int:
     >>> decimals([wide])
     2
     """
-    errors = [standard_error(estimate) for estimate in estimates]
+    shown = list(estimates)
+    errors = [standard_error(estimate) for estimate in shown]
     known = [error for error in errors if 0.0 < error < math.inf]
     if not known:
-        return 3
+        largest = max((abs(e.value) for e in shown if math.isfinite(e.value)), default=0.0)
+        return 3 if largest < 10.0 else 1 if largest < 100.0 else 0
     exponent = math.floor(math.log10(median(known)))
     leading = median(known) / 10.0**exponent
     digits = 2 if leading < 3.55 or leading >= 9.5 else 1

@@ -56,6 +56,7 @@ def _table(content: Cells, n_columns: int) -> Table:
             heading,
             justify="left" if line in {"Model", "Ties"} else "right",
             no_wrap=line != "Model",
+            overflow="fold",  # a name cut short may be another one's
         )
     for row in content.rows:
         table.add_row(*(Text(cell) for cell in row[:n_columns]))

@@ -64,6 +64,8 @@ def report(
 
     if sum([bool(output or form), figures is not None, site is not None]) > 1:
         raise InputError("--figures, --site and --output are written one at a time; choose one")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise InputError(f"--figures must be a folder that can be made; got {figures}")
     output = output or workspace / f"report.{form or Format.HTML}"
     form = form or _format_of(output)
     command = _command(workspace, store, options)

@@ -169,6 +169,14 @@ def test_command_writes_figures(store, tmp_path, parity):
     assert all(Path(name).stat().st_size > 0 for name in written)
 
 
+def test_figures_into_a_file_is_one_line(tmp_path, parity):
+    (tmp_path / "file").write_text("mine")
+    code, _out, err = parity("report", "-w", tmp_path / "out", "--figures", tmp_path / "file")
+    assert code == 2
+    assert f"--figures must be a folder that can be made; got {tmp_path / 'file'}" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_one_estimate_alone_is_drawn():
     from reports.figures.intervals import Bar, interval_drawing
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arena.board.views import view_html
+from evalcore.board_view import Asked
 from evalcore.records import Comparison, Efficiency, ModelSpec
 from evalcore.spreadsheet import Cell
 from evalcore.store import Store, open_store
@@ -21,6 +23,7 @@ from leaderboards.cells import cells
 from leaderboards.flat import flat_rows, mlflow_name
 from leaderboards.markdown import plain
 from leaderboards.mirror import metric_keys
+from leaderboards.reading import reader
 from leaderboards.records import Leaderboard
 from leaderboards.standings import standings
 from leaderboards.tracking import MlflowClient, sync
@@ -166,6 +169,49 @@ def test_page_holds_each_number_exactly_and_shows_it_rounded_as_elsewhere(board,
             if name not in ("rank", "rating_low", "rating_high"):
                 wanted = [one.strip().rstrip("*").strip() for one in texts]
                 assert " ".join(text.split()) in [" ".join(one.split()) for one in wanted], name
+
+
+class Cells(HTMLParser):
+    """Cells of the served page's table: what it sorts by, and what it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[list[str]]] = []
+        self._is_cell = False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "td":
+            self.rows[-1].append([dict(attrs)["data-key"], ""])
+            self._is_cell = True
+
+    def handle_data(self, data):
+        if self._is_cell:
+            self.rows[-1][-1][1] += data
+
+    def handle_endtag(self, tag):
+        self._is_cell = self._is_cell and tag != "td"
+
+
+def test_served_page_holds_the_numbers_and_shows_the_cells(board, store):
+    page = Cells()
+    view = reader(store, REQUEST)(Asked())
+    page.feed(view_html(view))
+    shown = cells(board)
+    rows = [row for row in page.rows if row]
+    assert [[text for _key, text in row] for row in rows] == [
+        [text.strip() for text in row] for row in shown.rows
+    ]
+    for row, found in zip(flat_rows(board), rows, strict=True):
+        exact = set(numbers(row).values())
+        keys = [float(key) for key, _text in found if key and key.replace(".", "").isdigit()]
+        assert {row["rank"], row["rating"], row["human_rating"], row["judge_rating"]} <= {*keys}
+        assert {row[column.key] for column in board.columns} <= {*keys}
+        assert {*keys} <= exact
+    for interval, row in zip(view.intervals, flat_rows(board), strict=True):
+        ends = [row[name] for name in ("rating", "rating_low", "rating_high")]
+        assert [interval.value, interval.low, interval.high] == ends
 
 
 def test_data_of_the_ratings_figure_are_the_boards_numbers(board, store):

@@ -55,6 +55,19 @@ def test_decimals_follow_the_particle_data_groups_rule(standard_error, places):
     assert decimals([estimate(0.5, 1.95996 * standard_error)]) == places
 
 
+@pytest.mark.parametrize(("value", "places"), [(0.7, 3), (-45.0, 1), (1012.4, 0)])
+def test_decimals_without_a_standard_error_follow_the_size(value, places):
+    assert decimals([estimate(value, math.nan)]) == places
+
+
+def test_long_name_is_folded_not_cut(store, add_results):
+    name = "a-name-of-many-letters-without-a-blank-that-fills-the-whole-line-of-a-terminal-twice"
+    add_results(store, model(name), "sums", GOOD)
+    text = "".join(printed(standings(store), 80).split())
+    assert "…" not in text
+    assert text.count(name[-6:]) == 2  # in the summary, and in its row
+
+
 def test_decimals_without_a_standard_error_are_three():
     assert decimals([]) == decimals([estimate(1.0, 0.0), estimate(1.0, math.inf)]) == 3
 
