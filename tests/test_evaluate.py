@@ -10,7 +10,7 @@ from evalcore.executors import LocalExecutor
 from evalcore.prompting import answer_prompts
 from evalcore.protocols import GenerateRequest, Loglikelihood, Runner
 from evalcore.records import ModelSpec, SamplingParams
-from evalcore.store import open_store
+from evalcore.store import Store, open_store
 from evalcore.tasks import load_task
 from evalcore.tasks.prompt_sets import read_prompts
 from runners.fake import FakeRunner
@@ -163,20 +163,19 @@ def test_stored_run_and_scores_equal_the_returned_ones(task, store):
     assert [score.example_id for score in scores] == [example.id for example in task.examples]
 
 
+def answer(examples: list, store: Store, house: FakeHouse, params: SamplingParams) -> list:
+    executor = LocalExecutor(house.open)
+    return answer_prompts(
+        [SPEC], examples, store, params=params, chat=True, executor=executor, begin=silent
+    )
+
+
 def test_answer_prompts_keeps_order_and_asks_once(store, tmp_path: Path):
     (tmp_path / "p.txt").write_text("one\ntwo\nthree\n")
     examples, params = read_prompts(tmp_path / "p.txt"), SamplingParams(max_new_tokens=3)
     for expected in (3, 0):
         house = FakeHouse()
-        answers = answer_prompts(
-            [SPEC],
-            examples,
-            store,
-            params=params,
-            chat=True,
-            executor=LocalExecutor(house.open),
-            begin=silent,
-        )
+        answers = answer(examples, store, house, params)
         assert house.n_requests == expected
         assert [answer.text for answer in answers] == ["one", "two", "three"]
 
@@ -187,15 +186,7 @@ def test_later_turns_follow_the_models_own_answers(store, tmp_path: Path):
     examples, params = read_prompts(tmp_path / "p.jsonl"), SamplingParams(max_new_tokens=3)
     for expected in (4, 0):
         house = FakeHouse()
-        answers = answer_prompts(
-            [SPEC],
-            examples,
-            store,
-            params=params,
-            chat=True,
-            executor=LocalExecutor(house.open),
-            begin=silent,
-        )
+        answers = answer(examples, store, house, params)
         assert house.n_requests == expected
         assert [answer.text for answer in answers] == ["one", "two", "three", "alone"]
     found = store.conversations(SPEC.fingerprint, [example.id for example in examples])
@@ -206,15 +197,7 @@ def test_conversation_begun_last_counts_where_there_are_several(store, tmp_path:
     (tmp_path / "p.jsonl").write_text('{"turns": ["one", "two"]}')
     examples = read_prompts(tmp_path / "p.jsonl")
     for length in (3, 5):
-        answer_prompts(
-            [SPEC],
-            examples,
-            store,
-            params=SamplingParams(max_new_tokens=length),
-            chat=True,
-            executor=LocalExecutor(FakeHouse().open),
-            begin=silent,
-        )
+        answer(examples, store, FakeHouse(), SamplingParams(max_new_tokens=length))
     turns = store.conversations(SPEC.fingerprint, [examples[0].id])[examples[0].id]
     assert len(turns) == 2
     assert turns[0].params == turns[1].params

@@ -67,7 +67,7 @@ def verdicts_of(
 ) -> list[Verdict]:
     """Turn what was read in a reply into verdicts: one, or of a ranking one for each pair."""
     if len(unit.answers) == 1:
-        return [_single(judge, unit, call, reading, cost_usd)]
+        return [_verdict(judge, unit, call, unit.answers, reading, cost_usd)]
     pairs = list(combinations(range(len(unit.answers)), 2))
     share = None if cost_usd is None else cost_usd / len(pairs)
     return [_of_pair(judge, unit, call, _compared(call, reading, pair), share) for pair in pairs]
@@ -102,38 +102,27 @@ def _of_pair(
     judge: Judge, unit: Unit, call: Call, said: _Compared, cost_usd: float | None
 ) -> Verdict:
     a, b = (unit.answers[place] for place in said.pair)
-    key = call.requests[0].key
-    return Verdict(
-        id=_verdict_id(judge, unit, key, (a, b)),
-        rater=judge.name,
-        rater_kind=judge.kind,
-        fingerprint=judge.fingerprint,
-        request_key=key,
-        form=call.prompt.form,
-        prompt_version=call.prompt.version,
-        example_id=unit.example.id,
-        turn=unit.turn,
-        model_a=a.fingerprint,
+    return replace(
+        _verdict(judge, unit, call, (a, b), said, cost_usd),
         model_b=b.fingerprint,
-        answer_a=a.request_key,
         answer_b=b.request_key,
         swapped=said.swapped,
         winner=winner_of(said.value),
-        value=said.value,
-        label=said.label,
-        parts=said.parts,
-        created_utc=utc_now(),
-        cost_usd=cost_usd,
     )
 
 
-def _single(
-    judge: Judge, unit: Unit, call: Call, reading: Reading, cost_usd: float | None
+def _verdict(
+    judge: Judge,
+    unit: Unit,
+    call: Call,
+    answers: Sequence[Answer],
+    said: Reading | _Compared,
+    cost_usd: float | None,
 ) -> Verdict:
-    (answer,) = unit.answers
+    """Return what was said of some answers as a verdict on the first of them."""
     key = call.requests[0].key
     return Verdict(
-        id=_verdict_id(judge, unit, key, unit.answers),
+        id=_verdict_id(judge, unit, key, answers),
         rater=judge.name,
         rater_kind=judge.kind,
         fingerprint=judge.fingerprint,
@@ -142,11 +131,11 @@ def _single(
         prompt_version=call.prompt.version,
         example_id=unit.example.id,
         turn=unit.turn,
-        model_a=answer.fingerprint,
-        answer_a=answer.request_key,
-        value=reading.value,
-        label=reading.label,
-        parts=reading.parts,
+        model_a=answers[0].fingerprint,
+        answer_a=answers[0].request_key,
+        value=said.value,
+        label=said.label,
+        parts=said.parts,
         created_utc=utc_now(),
         cost_usd=cost_usd,
     )
