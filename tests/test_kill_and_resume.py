@@ -13,8 +13,9 @@ from evalcore.store import open_store
 # Imports once, then forks for each attempt, so that a kill hits the work and not the imports.
 DRIVER = """
 import json, os, random, signal, sys, time
-import peft, torch, transformers
-import evalcore.cli, runners.hf
+import alembic.command, peft, torch, transformers
+import evalcore.cli, evalcore.evaluate, evalcore.progress, evalcore.tasks
+import runners.engine.generation, runners.engine.scoring, runners.hf.backend, runners.hf.runner
 from evalcore.__main__ import main
 
 def attempt(arguments, delay_s=None):
@@ -47,11 +48,11 @@ print(json.dumps(codes))
 def write_tasks(folder: Path) -> list[str]:
     choices = [
         {"prompt": f"Question {n}: which?" + " and why" * (n % 7), "choices": ["red", "green fox"]}
-        for n in range(120)
+        for n in range(60)
     ]
     lines = {
         "choice": [line | {"answer": 0} for line in choices],
-        "answers": [{"prompt": "dog " * (n % 9 + 1) + str(n), "reference": "x"} for n in range(80)],
+        "answers": [{"prompt": "dog " * (n % 9 + 1) + str(n), "reference": "x"} for n in range(40)],
     }
     settings = {
         "choice": {"kind": "multiple_choice"},
