@@ -380,3 +380,41 @@ def test_statement_of_the_schema_refuses_what_the_schema_does(store, tmp_path, p
     at[place[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed, EVERY_EVAL_EVER, cls=jsonschema.Draft7Validator)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"\\ud83d"', r"line 2: .*\\ud83d is half a character"),
+        ("1" + "0" * 400, r"line 2: .*a whole number of 401 digits"),
+        ("[" * 100_000, r"line 2: .*nested too deeply"),
+    ],
+)
+def test_json_that_no_database_holds_is_told_by_line(store, tmp_path, text, said):
+    good = json.dumps({"model_a": "a", "model_b": "b", "winner": "tie"})
+    bad = f'{{"model_a": {text}, "model_b": "b", "winner": "tie"}}'
+    (tmp_path / "votes.jsonl").write_text(f"{good}\n{bad}\n")
+    with pytest.raises(InputError, match=said):
+        import_files("votes", [tmp_path / "votes.jsonl"], store)
+    assert list(store.comparisons()) == []
+
+
+def test_both_halves_of_a_character_are_one(store, tmp_path):
+    row = '{"model_a": "\\ud83d\\ude00", "model_b": "b", "winner": "tie"}'
+    (tmp_path / "votes.jsonl").write_text(row + "\n")
+    import_files("votes", [tmp_path / "votes.jsonl"], store)
+    assert {spec.name for spec in store.models().values()} == {"\N{GRINNING FACE}", "b"}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_texts_that_are_no_utf8_are_told(store, tmp_path, ending):
+    row = {"question_id": "a" * 32, "model_a": "a", "model_b": "b", "winner": "tie"}
+    path = tmp_path / f"votes.{ending}"
+    if ending == "jsonl":
+        write(path, [row])
+    else:
+        pd.DataFrame([row]).to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"a" * 32, b"a" * 31 + b"\x91"))
+    with pytest.raises(InputError, match=f"votes.{ending}"):
+        import_files("lmarena", [path], store)
+    assert list(store.comparisons()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalcore.errors import VotesError
+from evalcore.strict_json import parse_json_text
 
 __all__ = ["LARGEST_JSON", "as_object", "parse_json", "read_json"]
 
@@ -42,7 +43,7 @@ def parse_json(raw: bytes, where: str) -> Any:
         Beginning with the place, for anything else.
     """
     try:
-        return json.loads(raw.decode("utf-8-sig"))
+        return parse_json_text(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise VotesError(f"{where}: not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -52,7 +53,7 @@ def parse_json(raw: bytes, where: str) -> Any:
             else (f"column {error.colno}")
         )
         raise VotesError(f"{where}: not JSON: {error.msg} ({place})") from error
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         raise VotesError(f"{where}: not JSON that can be read: {error}") from error
 
 

@@ -235,7 +235,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
                 yield row, {name: _none_if_nan(value) for name, value in fields.items()}
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         after = f" after row {row}" if row else ""
         raise VotesError(f"{path}: not a parquet file that can be read{after}") from error
 

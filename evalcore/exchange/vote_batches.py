@@ -131,6 +131,7 @@ def _jsonl_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[
     line = 1
     with pa_json.open_json(path, read_options=read, parse_options=parse) as batches:
         for batch in batches:
+            batch.validate(full=True)  # Arrow's reader takes what is no UTF-8
             columns = {name: _column(name, batch.column(column)) for name, column in names.items()}
             yield columns, range(line, line + len(batch))
             line += len(batch)
@@ -148,6 +149,7 @@ def _parquet_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dic
     file = pa_parquet.ParquetFile(path)
     try:
         for batch in file.iter_batches(columns=list(names.values()), batch_size=_ROWS):
+            batch.validate(full=True)  # Arrow's reader takes what is no UTF-8
             columns = {name: _column(name, batch.column(column)) for name, column in names.items()}
             yield columns, range(row, row + len(batch))
             row += len(batch)

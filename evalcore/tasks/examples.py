@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from evalcore.errors import TaskError
 from evalcore.hashing import content_hash
 from evalcore.images import read_image
 from evalcore.records import Example, Image, Message
+from evalcore.strict_json import parse_json_text
 
 __all__ = ["LineTemplates", "example_from_fields", "read_examples", "read_jsonl", "unique"]
 
@@ -68,11 +70,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _parse_line(line: bytes, *, where: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig"))
+        return parse_json_text(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise TaskError(f"{where}: not UTF-8 text (byte {error.start} of the line)") from error
     except json.JSONDecodeError as error:
         raise TaskError(f"{where}: not JSON: {error.msg} (column {error.colno})") from error
+    except ValueError as error:
+        raise TaskError(f"{where}: not JSON that can be read: {error}") from error
 
 
 def read_examples(
@@ -150,7 +154,10 @@ def example_from_fields(
         images=_images(fields, folder, where=where),
         metadata=_metadata(fields),
     )
-    return _with_id(example, own_id=fields.get("id"))
+    own_id = fields.get("id")
+    if isinstance(own_id, float) and not math.isfinite(own_id):
+        raise TaskError(f"{where}: id must be a text or a number; got {own_id}")
+    return _with_id(example, own_id=own_id)
 
 
 def _with_id(example: Example, *, own_id: object) -> Example:

@@ -143,7 +143,7 @@ def _higher_is_better(config: Mapping[str, Any]) -> dict[str, Any]:
             continue
         name, higher = some.get("metric_name"), some.get("higher_is_better")
         for one in name if isinstance(name, list) else [name]:
-            found[str(one)] = higher.get(one) if isinstance(higher, Mapping) else higher
+            found[str(one)] = higher.get(str(one)) if isinstance(higher, Mapping) else higher
     return found
 
 
