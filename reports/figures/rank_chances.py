@@ -15,10 +15,15 @@ __all__ = ["rank_figure"]
 
 _MOST_SHOWN = 25
 _LEAST_SHOWN = 0.005
+_LEAST_DF = 30.0
+"""From fewer examples chances are surer than they should be, see docs/reports.md."""
 
 
 def rank_figure(evidence: Evidence) -> Figure | None:
     """Draw the probability of each rank of each ranked model; None with fewer than two.
+
+    None from fewer than some 30 examples, too: what is estimated from so few says too little of
+    how much scores vary.
 
     What votes rank the models by are other data: a model may have no task at all.
     """
@@ -37,7 +42,7 @@ def rank_figure(evidence: Evidence) -> Figure | None:
         )
     found = mean_covariance(strata)
     sign = 1.0 if board.rating_higher_is_better else -1.0
-    if not (np.all(np.isfinite(found.covariance)) and np.all(found.df > 0)):
+    if not (np.all(np.isfinite(found.covariance)) and np.all(found.df >= _LEAST_DF)):
         return None
     if not _differ(found.covariance):
         return None
