@@ -177,6 +177,17 @@ def test_figures_into_a_file_is_one_line(tmp_path, parity):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_names_of_dots_among_whiskers_all_find_a_place():
+    from reports.figures.plot import labels_beside
+
+    dots = [(130.0, 220.0), (304.0, 150.0), (406.0, 165.0), (478.0, 125.0)]
+    names = ["tiny-llama+instruct+math", "tiny-llama nf4 (bf16)", "tiny-llama (bf16)", "tiny-llama"]
+    whiskers = [(x - 2, y - 40, x + 2, y + 40) for x, y in dots]
+    labels = labels_beside(dots, names, area=(64, 0, 560, 304), taken=whiskers)
+    assert len(labels) == 4
+    assert len({(label.x, label.y) for label in labels}) == 4
+
+
 def test_one_estimate_alone_is_drawn():
     from reports.figures.intervals import Bar, interval_drawing
 

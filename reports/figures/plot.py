@@ -68,6 +68,10 @@ class Plot:
         return marks
 
 
+_FARTHEST = 80
+"""Pixels above or below its dot that a name may stand, where an interval runs through."""
+
+
 def labels_beside(
     dots: Sequence[tuple[float, float]],
     names: Sequence[str],
@@ -75,7 +79,10 @@ def labels_beside(
     area: _Area,
     taken: Sequence[_Area] = (),
 ) -> list[Words]:
-    """Put each name beside its dot where it covers nothing; none where there is no such place."""
+    """Put each name beside its dot, or beyond its whisker, where it covers nothing.
+
+    A name that finds no such place is left out; the figure's numbers have it.
+    """
     covered = [*taken, *((x - 6, y - 6, x + 6, y + 6) for x, y in dots)]
     labels = []
     for (x, y), name in zip(dots, names, strict=True):
@@ -86,7 +93,13 @@ def labels_beside(
             (x - 9, y + 4, "end"),
             (x, y - 10, "middle"),
             (x, y + 20, "middle"),
+            (x + 9, y - 10, "start"),
+            (x - 9, y - 10, "end"),
+            (x + 9, y + 20, "start"),
+            (x - 9, y + 20, "end"),
         ]
+        for more in range(8, _FARTHEST, 8):
+            places += [(x, y - 10 - more, "middle"), (x, y + 20 + more, "middle")]
         for at_x, at_y, anchor in places:
             start = at_x - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * length
             box = (start, at_y - 12, start + length, at_y + 4)
