@@ -308,9 +308,9 @@ def n_decoded_together(model, jobs, **options):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_supported_family_has_nothing_against_it(models, family):
-    from runners.engine.slots_support import why_not
+    from runners.engine.support import why_no_slots
 
-    assert why_not(models(family)) is None
+    assert why_no_slots(models(family)) is None
 
 
 @pytest.mark.parametrize(
@@ -327,23 +327,23 @@ def test_supported_family_has_nothing_against_it(models, family):
 def test_unsupported_model_says_why(family, changes, reason):
     from transformers import AutoModelForCausalLM, BloomConfig
 
-    from runners.engine.slots_support import why_not
+    from runners.engine.support import why_no_slots
 
     config = BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2)
     if family == "llama":
         config = config_of("llama")
         for name, value in changes.items():
             setattr(config, name, value)
-    assert reason in why_not(AutoModelForCausalLM.from_config(config).eval())
+    assert reason in why_no_slots(AutoModelForCausalLM.from_config(config).eval())
 
 
 def test_trial_notices_attention_that_differs(models, monkeypatch):
     from runners.engine import slots_attention
-    from runners.engine.slots_support import why_not
+    from runners.engine.support import why_no_slots
 
     halved = slots_attention._Layer
     monkeypatch.setattr(halved, "_capped", lambda layer, scores: scores / 2)
-    assert "off by" in why_not(models("llama"))
+    assert "off by" in why_no_slots(models("llama"))
 
 
 def test_output_in_blocks_equals_the_layer_s_own(models, monkeypatch):

@@ -11,6 +11,7 @@ from runners import RunnerOptions, open_runners, parse_model
 from runners.engine.last_layer import LastLayer
 from runners.engine.memory import Governor
 from runners.engine.planning import Sizes, plan_chunks
+from runners.engine.reading import read_scores
 from runners.engine.scoring import TreeScorer
 from runners.engine.support import why_no_trees
 from runners.hf.scoring import Span, score_spans
@@ -106,6 +107,22 @@ def test_model_has_its_own_attention_afterwards(models):
     before = models["llama"].config._attn_implementation
     scored(models["llama"], [[Span(inputs=[5, 6], targets=[7])]])
     assert models["llama"].config._attn_implementation == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_scores_are_read_as_from_all_logits_at_once(dtype):
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(70, 9, generator=draw).to(dtype)
+    logits[3] = 1.0  # all are equal: the first is the greedy one
+    rows = torch.randint(70, (200,), generator=draw)
+    rows[:9] = 3
+    targets = torch.randint(9, (200,), generator=draw)
+    targets[:9] = torch.arange(9)
+    logprobs, is_greedy = read_scores(logits, rows.numpy(), targets.numpy())
+    wanted = torch.log_softmax(logits.float(), -1)[rows, targets]
+    assert logprobs == pytest.approx(wanted.double().numpy(), abs=1e-6)
+    assert is_greedy.tolist() == (logits.argmax(-1)[rows] == targets).tolist()
+    assert read_scores(logits, rows[:0].numpy(), targets[:0].numpy())[0].shape == (0,)
 
 
 def test_shared_tokens_are_computed_once(models):

@@ -16,8 +16,7 @@ from runners.engine.last_layer import LastLayer
 from runners.engine.memory import is_out_of_memory
 from runners.engine.sampling import RowSampler, pick_tokens
 from runners.engine.slots import Chunk, KeyValues, Prefix, SlotPass, token_bytes
-from runners.engine.slots_attention import slot_attention
-from runners.engine.slots_support import forward_slots
+from runners.engine.slots_attention import forward_slots, slot_attention
 from runners.hf.generation import Decode, Ending
 
 __all__ = [
@@ -121,7 +120,7 @@ def decode_slots(
     Parameters
     ----------
     model
-        Of transformers, one that :func:`runners.engine.slots_support.why_not` has nothing against.
+        Of transformers, one that :func:`runners.engine.support.why_no_slots` has nothing against.
         Between two answers, its adapters may be switched if they are put back.
     jobs
         In any number.

@@ -29,6 +29,9 @@ class LastLayer:
         self.index: int = model.config.get_text_config().num_hidden_layers - 1
         self.parts = _feed_forward(model, self.index)
         """Modules that are told."""
+        head = model.get_output_embeddings() or model.get_input_embeddings()
+        self.device: torch.device = head.weight.device
+        """Where its results are, on a model that is spread over several devices."""
 
     @contextmanager
     def only(self, rows: torch.Tensor, n_rows: int) -> Iterator[None]:
@@ -43,13 +46,13 @@ class LastLayer:
         """
 
         def gather(_part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return inputs[0].index_select(-2, rows), *inputs[1:]
+            return inputs[0].index_select(-2, rows.to(inputs[0].device)), *inputs[1:]
 
         def scatter(_part: nn.Module, _inputs: object, output: Any) -> Any:
             several = isinstance(output, tuple)
             read = output[0] if several else output
             whole = read.new_zeros(*read.shape[:-2], n_rows, read.shape[-1])
-            whole.index_copy_(-2, rows, read)
+            whole.index_copy_(-2, rows.to(read.device), read)
             return (whole, *output[1:]) if several else whole
 
         with ExitStack() as hooks:

@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from evalcore.protocols import Loglikelihood
 from runners.engine.last_layer import LastLayer
 from runners.engine.memory import Governor, is_out_of_memory
 from runners.engine.planning import Chunk, Sizes, plan_chunks
+from runners.engine.reading import Booleans, Floats, read_scores
 from runners.engine.tree import Integers, Segment, Tree, grow_tree, segments
 from runners.engine.tree_attention import PathStates, Piece, tree_attention
 from runners.hf.scoring import Span
 
 __all__ = ["Scored", "TreeScorer", "by_request"]
-
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +174,10 @@ class TreeScorer:
                 input_ids=self._tensor(tree.tokens[here])[None],
                 position_ids=self._tensor(tree.depth[here])[None],
                 use_cache=False,
-                logits_to_keep=read,
+                logits_to_keep=read.to(self._last_layer.device),
                 tree_piece=piece,
             ).logits[0]
-        row, target = self._tensor(inverse), self._tensor(tree.target[at])
-        logprobs = torch.log_softmax(logits.float(), dim=-1)[row, target]
-        is_greedy = logits.argmax(-1)[row] == target
-        return logprobs.double().cpu().numpy(), is_greedy.cpu().numpy()
+        return read_scores(logits, inverse, tree.target[at])
 
     def _tensor(self, values: Integers) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)

@@ -10,9 +10,11 @@ import torch
 from transformers import AttentionInterface
 
 from runners.engine.architecture import check_arguments, replaced_attention
+from runners.engine.last_layer import LastLayer
+from runners.engine.output_layer import output_in_blocks
 from runners.engine.slots import Chunk, Prefix, SlotPass
 
-__all__ = ["slot_attention"]
+__all__ = ["forward_slots", "slot_attention"]
 
 _NAME = "parity_slots"
 
@@ -22,6 +24,41 @@ def slot_attention(model: Any) -> Iterator[None]:
     """Let a model's layers attend over slots; each forward pass then needs ``slot_pass=``."""
     with replaced_attention(model, _NAME):
         yield
+
+
+def forward_slots(
+    model: Any, step: SlotPass, *, keep: Sequence[int], last_layer: LastLayer
+) -> torch.Tensor:
+    """Run one pass.
+
+    Parameters
+    ----------
+    model
+        Under :func:`slot_attention`.
+    step
+        What is read.
+    keep
+        The tokens of the pass after which logits are wanted; at least one. All decoding rows are
+        among them, or none, and of a chunk none but the last token.
+    last_layer
+        The model's.
+
+    Returns
+    -------
+    torch.Tensor : (len(keep), n_vocabulary)
+    """
+    device = model.get_input_embeddings().weight.device
+    tokens, read = step.tokens, torch.tensor(keep, device=device)
+    step.last_layer = last_layer.index
+    with last_layer.only(read, len(tokens)), output_in_blocks(model):
+        logits: torch.Tensor = model(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.tensor([step.positions], device=device),
+            use_cache=False,
+            logits_to_keep=read.to(last_layer.device),
+            slot_pass=step,
+        ).logits
+    return logits[0]
 
 
 def _attention(

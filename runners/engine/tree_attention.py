@@ -135,13 +135,15 @@ class Piece:
         first = 0 if window is None else max(0, part.depth - window + 1)
         key = (at, window, like.device)
         if key not in self._masks:
-            path = torch.ones(n_rows, part.depth - first, dtype=torch.bool)
-            sees = torch.cat([path, part.own], dim=1)
+            device = like.device
+            path = torch.ones(n_rows, part.depth - first, dtype=torch.bool, device=device)
+            sees = torch.cat([path, part.own.to(device)], dim=1)
             if window is not None:
-                depths = torch.cat([torch.arange(first, part.depth), part.row_depth])
-                sees &= part.row_depth[:, None] - depths < window
-            bias = torch.zeros(sees.shape, dtype=like.dtype).masked_fill_(~sees, -torch.inf)
-            self._masks[key] = bias.to(like.device)
+                row_depth = part.row_depth.to(device)
+                depths = torch.cat([torch.arange(first, part.depth, device=device), row_depth])
+                sees &= row_depth[:, None] - depths < window
+            bias = like.new_zeros(sees.shape)
+            self._masks[key] = bias.masked_fill_(~sees, -torch.inf)
         return first, self._masks[key]
 
 
@@ -187,15 +189,15 @@ def _attention(
     tree_piece.states.sliding_windows[module.layer_idx] = sliding_window
     keys, values = tree_piece.states.layer(module.layer_idx, key, value)
     n_heads, n_rows = query.shape[1:3]
-    out = query.new_zeros(1, n_rows, n_heads, value.shape[-1])
+    is_last = module.layer_idx == tree_piece.last_layer
+    empty = query.new_zeros if is_last else query.new_empty
+    out = empty(1, n_rows, n_heads, value.shape[-1])
     for at, part in enumerate(tree_piece.placed):
         end = part.depth + part.rows.stop - part.rows.start
         keys[:, :, part.depth : end] = key[:, :, part.rows]
         values[:, :, part.depth : end] = value[:, :, part.rows]
         first, mask = tree_piece.mask(at, sliding_window, query)
-        asking: slice | torch.Tensor = slice(None)
-        if module.layer_idx == tree_piece.last_layer:
-            asking = part.read.to(query.device)
+        asking = part.read.to(query.device) if is_last else slice(None)
         attended = _attend(
             query[:, :, part.rows][:, :, asking],
             keys[:, :, first:end],

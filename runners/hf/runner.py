@@ -33,7 +33,7 @@ from runners.engine.generation_prefixes import group_prompts
 from runners.engine.memory import free_bytes
 from runners.engine.planning import Chunk
 from runners.engine.scoring import Scored, TreeScorer
-from runners.engine.slots_support import why_not
+from runners.engine.support import why_no_slots
 from runners.hf.batching import decoding_batches, make_batches
 from runners.hf.distributions import text_distributions
 from runners.hf.encoding import Encoder
@@ -116,7 +116,7 @@ class HfRunner:
         A prompt that leaves no room for ``max_new_tokens`` in the window is cut on its left, and
         what was cut is counted in ``n_truncated``. Rows that have ended make place for others at
         once, and beginnings that prompts share are read once. Models for which that can't be done
-        (:func:`runners.engine.slots_support.why_not`) decode in static batches, those requests
+        (:func:`runners.engine.support.why_no_slots`) decode in static batches, those requests
         together that differ in nothing but their prompts and seeds.
 
         Raises
@@ -181,7 +181,7 @@ class HfRunner:
             return False
         if self._slots is None:
             base = self._ready
-            reason = self._why_plain or why_not(base.model)
+            reason = self._why_plain or why_no_slots(base.model)
             if reason is not None:
                 _LOG.warning("%s decodes in static batches: %s", self._spec.name, reason)
             self._slots = reason is None
