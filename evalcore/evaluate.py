@@ -54,7 +54,7 @@ def evaluate(
     list of EvalRun
         By model, then task, in the order given.
     """
-    work = {task_work(task).key: task_work(task) for task in tasks}
+    work = {some.key: some for some in map(task_work, tasks)}
     by_hash = {task.hash: task for task in tasks}
     runs = {}
 

@@ -19,7 +19,7 @@ from evalcore.protocols import (
     Runner,
 )
 from evalcore.records import ModelSpec
-from evalcore.stages import Advance, Begin, Job, Stage, Work, pending
+from evalcore.stages import Advance, Batch, Begin, Job, Stage, Work, pending
 from evalcore.store import Store
 
 __all__ = [
@@ -141,12 +141,12 @@ def _answer(runner: Runner, stage: Stage, store: Store, *, advance: Advance) -> 
         # A local model looks at all of them, again and again.
         requests: Sequence[Request] = [job.request for job in stage.jobs]
         for finished in run_requests(runner, requests):
-            stage.keep(stage.jobs, finished, advance=advance)
+            stage.keep([Batch(stage.jobs, finished)], advance=advance)
         return
     with store.claiming():
         for part in _unclaimed(runner.spec, stage.jobs, store):
             for finished in run_requests(runner, _Requests(part)):
-                stage.keep(part, finished, advance=advance)
+                stage.keep([Batch(part, finished)], advance=advance)
 
 
 def _unclaimed(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> Iterator[list[Job]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from evalcore.records import Example, ModelSpec
 from evalcore.store import Store
 from evalcore.store.store import Answered
 
-__all__ = ["Advance", "Begin", "Job", "ReadyJob", "Stage", "Work", "pending"]
+__all__ = ["Advance", "Batch", "Begin", "Job", "ReadyJob", "Stage", "Work", "pending"]
 
 Advance = Callable[[int, float], None]
 """Told how many more requests have been finished, and what they cost in US dollars."""
@@ -47,11 +47,12 @@ class ReadyJob:
     example: Example
     request: Request
     previous_key: str | None = None
+    key: str = field(init=False)
+    """Of the request; made once, since every variant is asked the same."""
 
-    @property
-    def key(self) -> str:
-        """Of the request."""
-        return self.request.key
+    def __post_init__(self) -> None:
+        """Make the key."""
+        object.__setattr__(self, "key", self.request.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,17 @@ class Work:
 def pending(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> list[Job]:
     """Return the jobs that this model hasn't answered yet, each request once."""
     by_key = {job.key: job for job in jobs}
-    answered = store.responses(spec.fingerprint, list(by_key))
+    answered = store.answered(spec.fingerprint, list(by_key))
     return [job for key, job in by_key.items() if key not in answered]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Results that became ready together."""
+
+    jobs: Sequence[Job]
+    """Which the results' positions count in."""
+    finished: Finished[Response]
 
 
 class Stage:
@@ -95,28 +105,29 @@ class Stage:
         self.failures: list[str] = []
         self._store = store
 
-    def keep(self, jobs: Sequence[Job], finished: Finished[Response], *, advance: Advance) -> None:
-        """Store results, whose positions are those in ``jobs``; failed answers are only counted."""
-        answered = []
-        for place, response in finished.results:
-            if isinstance(response, Completion) and response.finish_reason == "error":
-                self.failures.append(response.text)
-            else:
-                answered.append(_answered(jobs[place], response))
+    def keep(self, batches: Sequence[Batch], *, advance: Advance) -> None:
+        """Store results, all of them or none; failed answers are only counted."""
+        rows = [(self._answered(batch), batch.finished.efficiency) for batch in batches]
         keep = partial(
-            self._store.add_responses,
-            self.spec.fingerprint,
-            answered,
-            task_hash=self.work.key,
-            took=finished.efficiency,
+            self._store.add_batches, self.spec.fingerprint, rows, task_hash=self.work.key
         )
         try:
             keep()
         except KeyboardInterrupt:
             keep()  # it has been paid for; what is there already stays as it is
             raise
-        cost = sum(getattr(item.response, "cost_usd", None) or 0.0 for item in answered)
-        advance(len(finished.results), cost)
+        responses = [item.response for answered, _took in rows for item in answered]
+        cost = sum(getattr(response, "cost_usd", None) or 0.0 for response in responses)
+        advance(sum(len(batch.finished.results) for batch in batches), cost)
+
+    def _answered(self, batch: Batch) -> list[Answered]:
+        answered = []
+        for place, response in batch.finished.results:
+            if isinstance(response, Completion) and response.finish_reason == "error":
+                self.failures.append(response.text)
+            else:
+                answered.append(_answered(batch.jobs[place], response))
+        return answered
 
     def following(self) -> Stage | None:
         """Return the stage that the answers lead to, all of which must be there; None at the end.

@@ -79,7 +79,7 @@ def test_interrupted_job_keeps_what_came_and_lets_the_rest_go(room, plan):
 
 def test_interruption_while_storing_loses_no_reply(room, plan, monkeypatch):
     """Ctrl-C may come while a reply that has been paid for is being written."""
-    judge, write = room.member(a_wins), room.store.add_responses
+    judge, write = room.member(a_wins), room.store.add_batches
     calls = []
 
     def interrupted_once(*arguments, **named):
@@ -88,7 +88,7 @@ def test_interruption_while_storing_loses_no_reply(room, plan, monkeypatch):
             raise KeyboardInterrupt
         write(*arguments, **named)
 
-    monkeypatch.setattr(room.store, "add_responses", interrupted_once)
+    monkeypatch.setattr(room.store, "add_batches", interrupted_once)
     with pytest.raises(KeyboardInterrupt):
         room.judge(plan, judge)
     assert len(room.asked(judge)) == 1

@@ -21,6 +21,7 @@ __all__ = [
     "Database",
     "driver_rows",
     "fixed",
+    "insert_new",
     "insert_rows",
     "nan_if_null",
     "null_if_nan",
@@ -112,8 +113,7 @@ def insert_rows(
     """Insert rows; where the primary key is there already, keep the old row or some columns."""
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = _insert(connection, table)
     keys = list(table.primary_key.columns)
     if replace:
         new = {column: statement.excluded[column] for column in replace}
@@ -128,6 +128,27 @@ def driver_rows(connection: Connection, query: sa.Select[Any]) -> Iterator[Seque
     cursor = connection.execute(query).cursor
     while cursor is not None and (rows := cursor.fetchmany(_ROWS_AT_ONCE)):
         yield from rows
+
+
+def insert_new(
+    connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, told: str
+) -> set[Any]:
+    """Insert rows that aren't there yet; return a column's values of those that weren't.
+
+    Of two processes that insert the same rows at once, each is told of its own. Both insert in the
+    order of the primary key: in different orders each could wait for the other for ever.
+    """
+    if not rows:
+        return set()
+    keys = list(table.primary_key.columns)
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=keys)
+    ordered = sorted(rows, key=lambda row: [row[column.name] for column in keys])
+    return set(connection.scalars(statement.returning(table.c[told]), ordered))
+
+
+def _insert(connection: Connection, table: sa.Table) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
 
 
 def fixed(array: NDArray[Kind]) -> NDArray[Kind]:

@@ -14,6 +14,7 @@ from evalcore.store import schema
 from evalcore.store.database import (
     KEYS_PER_QUERY,
     Database,
+    insert_new,
     insert_rows,
     nan_if_null,
     null_if_nan,
@@ -52,17 +53,50 @@ class Responses(Database):
                     found |= {row.request_key: build(row) for row in connection.execute(query)}
         return found
 
+    def answered(self, fingerprint: str, keys: Sequence[str]) -> set[str]:
+        """Return which of some requests a model has answered already."""
+        found: set[str] = set()
+        with self._reading() as connection:
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                some = keys[start : start + KEYS_PER_QUERY]
+                for table, _build in _RESPONSES:
+                    query = sa.select(table.c.request_key).where(
+                        table.c.fingerprint == fingerprint, table.c.request_key.in_(some)
+                    )
+                    found |= set(connection.scalars(query))
+        return found
+
     def add_responses(
         self, fingerprint: str, answered: Sequence[Answered], *, task_hash: str, took: Efficiency
     ) -> None:
         """Store responses that became ready together, and what they took."""
-        now = utc_now()
-        shared = {"fingerprint": fingerprint, "created_utc": now}
+        self.add_batches(fingerprint, [(answered, took)], task_hash=task_hash)
+
+    def add_batches(
+        self,
+        fingerprint: str,
+        batches: Sequence[tuple[Sequence[Answered], Efficiency]],
+        *,
+        task_hash: str,
+    ) -> None:
+        """Store several batches of responses, and what each took.
+
+        A batch that another process has stored meanwhile, all of it, is thrown away with what it
+        took: two processes that were given the same work count it once.
+        """
+        shared = {"fingerprint": fingerprint, "created_utc": utc_now()}
+        everything = [item for answered, _took in batches for item in answered]
         with self._writing() as connection:
-            for table, rows in _response_rows(answered).items():
-                insert_rows(connection, table, [row | shared for row in rows])
-            row = {**asdict(took), **shared, "task_hash": task_hash}
-            connection.execute(schema.work.insert(), [row])
+            new: set[str] = set()
+            for table, rows in _response_rows(everything).items():
+                full = [row | shared for row in rows]
+                new |= insert_new(connection, table, full, told="request_key")
+            work = [
+                {**asdict(took), **shared, "task_hash": task_hash}
+                for answered, took in batches
+                if not answered or any(item.request_key in new for item in answered)
+            ]
+            insert_rows(connection, schema.work, work)
 
     def generations(
         self, *, example_ids: Sequence[str] | None = None, fingerprint: str | None = None

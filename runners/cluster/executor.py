@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -13,9 +14,8 @@ from typing import Final
 from evalcore.errors import InputError
 from evalcore.executors import PAID_BACKENDS, Executor, Order, Outcome
 from evalcore.hashing import content_hash
-from evalcore.protocols import Finished, Response
 from evalcore.records import ModelSpec
-from evalcore.stages import Advance, Begin, Job, Stage
+from evalcore.stages import Advance, Batch, Begin, Stage
 from evalcore.store import Store
 from runners.backends import backend
 from runners.cluster.choice import ClusterChoice
@@ -32,7 +32,6 @@ from runners.cluster.worker import (
     Refused,
     differing_file,
     load_checked,
-    together,
 )
 from runners.options import RunnerOptions
 
@@ -154,12 +153,15 @@ class _Run:
         self._store = store
         self._begin = begin
         self._logs = logs
+        self._rng = random.Random()  # noqa: S311
         self._schedule = Schedule()
         self._plans: dict[str, _Planned] = {}
         self._advances: dict[Stage, Advance] = {}
 
     def outcomes(self, orders: Sequence[Order]) -> Generator[Outcome, None, None]:
         """Carry out orders, and yield each at its end."""
+        # Another command may be given the same: each begins at another place.
+        orders = self._rng.sample(orders, len(orders))
         stages = [Stage(order.spec, order.work, self._store) for order in orders]
         n_variants = len({order.spec.fingerprint for order in orders})
         label = f"cluster · {n_variants} variants · {len(orders)} works"
@@ -169,7 +171,7 @@ class _Run:
             yield from self._enter(order, stage, advance)
         while self._schedule.is_busy:
             self._pool.look()
-            self._hand_out()
+            yield from self._hand_out()
             yield from self._take_in()
 
     def _enter(self, order: Order, stage: Stage | None, advance: Advance) -> Iterator[Outcome]:
@@ -206,20 +208,46 @@ class _Run:
     def _cut(self, track: Track, parts: Sequence[Part]) -> None:
         n_workers = len(self._pool.members) * self._pool.slots
         units = join_parts(parts, n_workers=n_workers, most=self._sizes.parts)
+        self._rng.shuffle(units)
         self._schedule.extend(track, [Unit(track, "run", some) for some in units])
 
-    def _hand_out(self) -> None:
-        """Give each worker something to do; one round after the other, so that all get some."""
+    def _hand_out(self) -> Iterator[Outcome]:
+        """Give each worker something to do; one round after the other, so that all get some.
+
+        Yields the orders that ended because another command has answered what was left of them.
+        """
         seats = self._pool.seats
         ready = self._pool.ready
+        touched: dict[Track, None] = {}
         while ready:
             given = []
             for member in ready:
-                unit = self._schedule.next_unit(member.seat, seats)
-                if unit is not None:
-                    self._pool.give(member, unit)
-                    given.append(member)
+                while (unit := self._schedule.next_unit(member.seat, seats)) is not None:
+                    if self._is_needed(unit):
+                        self._pool.give(member, unit)
+                        given.append(member)
+                        break
+                    self._schedule.skip(member.seat, unit)
+                    touched[unit.track] = None
             ready = [member for member in given if len(member.seat.units) <= self._pool.slots]
+        for track in touched:
+            yield from self._leave(track)
+
+    def _is_needed(self, unit: Unit) -> bool:
+        """Leave out the parts that another command has answered; return whether any are left."""
+        if unit.kind != "run":
+            return True
+        stage, n_requests = unit.track.stage, unit.n_requests
+        keys = [job.key for job in unit.jobs()]
+        known = self._store.answered(stage.spec.fingerprint, keys)
+        left = [p for p in unit.parts if any(stage.jobs[place].key not in known for place in p)]
+        if left and unit.n_copies > 1:
+            return True  # whole, as the other worker has it
+        if left:
+            unit.parts = left
+        if n_known := n_requests - (unit.n_requests if left else 0):
+            self._advances[stage](n_known, 0.0)
+        return bool(left)
 
     def _take_in(self) -> Iterator[Outcome]:
         """Keep what has come back, and yield the orders that ended with it."""
@@ -282,19 +310,18 @@ class _Run:
         return found
 
     def _keep(self, track: Track, answered: Sequence[tuple[Unit, Answers]]) -> None:
-        jobs: list[Job] = []
-        done: list[Finished[Response]] = []
         advance = self._advances[track.stage]
+        batches = [
+            Batch(unit.jobs(), answers.finished)
+            for unit, answers in answered
+            if answers.finished.results
+        ]
+        if batches:
+            track.stage.keep(batches, advance=advance)
         for unit, answers in answered:
-            start = len(jobs)
-            jobs += unit.jobs()
-            results = [(place + start, response) for place, response in answers.finished.results]
-            done.append(Finished(results, answers.finished.efficiency))
             for number, reason in answers.failed:
                 if not self._schedule.failed(unit, [unit.parts[number]], reason):
                     advance(len(unit.parts[number]), 0.0)
-        if any(item.results for item in done):
-            track.stage.keep(jobs, together(done), advance=advance)
 
     def _leave(self, track: Track) -> Iterator[Outcome]:
         """End a stage of which nothing is left to do, and begin what follows from it."""

@@ -140,6 +140,14 @@ class Schedule:
 
     def returned(self, seat: Seat, unit: Unit) -> bool:
         """Note that a worker has answered; return whether it is the first one to."""
+        is_first = self.skip(seat, unit)
+        if is_first:
+            self._n_done += 1
+            self._done_s += self._clock() - unit.began_s
+        return is_first
+
+    def skip(self, seat: Seat, unit: Unit) -> bool:
+        """Take a unit off a worker, and count it as done; return False if it did already."""
         seat.units.remove(unit)
         unit.n_copies -= 1
         self._running.pop(unit, None)
@@ -147,8 +155,6 @@ class Schedule:
             return False
         unit.is_done = True
         unit.track.n_open -= 1
-        self._n_done += 1
-        self._done_s += self._clock() - unit.began_s
         return True
 
     def failed(self, unit: Unit, parts: Sequence[Part], reason: str) -> bool:
