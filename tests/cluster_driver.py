@@ -1,10 +1,14 @@
-"""Lets a troublesome model answer prompts on a cluster: ADDRESS WORKSPACE N_PROMPTS."""
+"""Lets a troublesome model answer prompts on a cluster: ADDRESS WORKSPACE N_PROMPTS [STORE_URL].
+
+With a store of its own URL it takes one worker, since it is not alone.
+"""
 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from evalcore.executors import LocalExecutor
@@ -19,7 +23,11 @@ REQUEST_S = 0.004
 
 
 class TroubledRunner(FakeRunner):
-    """Takes its time, stumbles over poison, and dies of what is deadly."""
+    """Takes its time, stumbles over poison, dies of what is deadly, and counts what it answers."""
+
+    def __init__(self, spec: ModelSpec, counts: Path | None = None) -> None:
+        super().__init__(spec)
+        self._counts = counts
 
     def generate(self, requests):
         time.sleep(REQUEST_S * len(requests))
@@ -29,26 +37,33 @@ class TroubledRunner(FakeRunner):
         if any("deadly" in prompt for prompt in prompts):
             os.kill(os.getpid(), 9)
         yield from super().generate(requests)
+        if self._counts is not None:
+            with (self._counts / f"{os.getpid()}").open("a") as file:
+                file.write(f"{len(requests)}\n")
 
 
 class TroubledResident(FakeResident):
+    def __init__(self, counts: Path) -> None:
+        self._counts = counts
+
     def runner(self, spec: ModelSpec) -> TroubledRunner:
-        return TroubledRunner(spec)
+        return TroubledRunner(spec, self._counts)
 
 
-def load(_spec: ModelSpec) -> TroubledResident:
-    return TroubledResident()
+def n_computed(workspace: Path) -> int:
+    """Count the requests that the workers of a workspace's drivers have answered."""
+    files = (workspace / "counts").iterdir()
+    return sum(int(line) for path in files for line in path.read_text().splitlines())
 
 
-def prompts(n: int, *, extra: str = "") -> list[Example]:
-    texts = [f"prompt {number:04}" for number in range(n)]
-    texts += [extra] if extra else []
+def prompts(n: int, *, extra: Sequence[str] = ()) -> list[Example]:
+    texts = [*(f"prompt {number:04}" for number in range(n)), *extra]
     return [Example(id=text, messages=(Message(role="user", content=text),)) for text in texts]
 
 
-def answer(executor, workspace: Path, examples, *, models: int = 2) -> int:
+def answer(executor, workspace: Path, examples, *, models: int = 2, url: str | None = None) -> int:
     specs = [ModelSpec(name=f"m{n}", backend="fake", weights=f"m{n}") for n in range(models)]
-    with open_store(workspace, None) as store:
+    with open_store(workspace, url) as store:
         return len(
             answer_prompts(
                 specs,
@@ -71,14 +86,21 @@ def here() -> LocalExecutor:
     return LocalExecutor(open_runners)
 
 
+def _load(_spec: ModelSpec, counts: Path) -> TroubledResident:
+    return TroubledResident(counts)
+
+
 @contextmanager
 def there(address: str, workspace: Path, **choice: object) -> Iterator[RayExecutor]:
     chosen = ClusterChoice(address=address, memory_bytes=2**28, **choice)
+    counts = workspace / "counts"
+    counts.mkdir(parents=True, exist_ok=True)
+    load = partial(_load, counts=counts)
     with ray_executor(chosen, local=here(), logs=workspace / "logs", load=load) as executor:
         yield executor
 
 
 if __name__ == "__main__":
-    address, workspace, n = sys.argv[1:]
-    with there(address, Path(workspace)) as executor:
-        print(answer(executor, Path(workspace), prompts(int(n))))
+    address, workspace, n, *urls = sys.argv[1:]
+    with there(address, Path(workspace), workers=1 if urls else None) as executor:
+        print(answer(executor, Path(workspace), prompts(int(n)), url=next(iter(urls), None)))

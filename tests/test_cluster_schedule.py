@@ -92,10 +92,32 @@ def test_a_late_unit_is_given_out_again_and_counts_once(schedule: Schedule, begi
     assert schedule.next_unit(idle, [slow, idle]) is None
     clock.now = 6.0
     assert schedule.next_unit(idle, [slow, idle]) is unit
-    assert schedule.next_unit(Seat(), [slow, idle]) is None  # twice is enough
+    assert schedule.next_unit(Seat(), [slow, idle]) is None  # twice is enough for now
     assert schedule.returned(idle, unit)
     assert not schedule.returned(slow, unit)
     assert track.n_open == 0
+
+
+def test_a_unit_that_two_workers_hang_at_is_given_to_a_third(
+    schedule: Schedule, begin, clock: Clock
+):
+    begin(SPEC, 1)
+    seats = [Seat() for _ in range(3)]
+    unit = schedule.next_unit(seats[0], seats)
+    clock.now = 6.0
+    assert schedule.next_unit(seats[1], seats) is unit
+    clock.now = 19.0
+    assert schedule.next_unit(seats[2], seats) is None
+    clock.now = 21.0
+    assert schedule.next_unit(seats[2], seats) is unit
+
+
+def test_a_unit_that_needs_not_be_done_after_all_is_not_given_out_again(schedule: Schedule, begin):
+    track, seat = begin(SPEC, 1), Seat()
+    unit = schedule.next_unit(seat, [seat])
+    assert schedule.skip(seat, unit)
+    assert (track.n_open, seat.units) == (0, [])
+    assert schedule.next_unit(seat, [seat]) is None
 
 
 def test_a_lost_workers_units_go_to_others(schedule: Schedule, begin):

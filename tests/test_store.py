@@ -156,6 +156,18 @@ def test_efficiency_sums_work_and_takes_the_highest_peak(store: Store):
     assert store.efficiency("f", "t") == expected
 
 
+def test_work_that_another_process_has_stored_is_not_counted_again(store: Store):
+    def batch(*keys: str) -> tuple[list[Answered], Efficiency]:
+        found = Loglikelihood(logprob=-1.0, is_greedy=True, n_tokens=1)
+        answered = [Answered(example_id="e", request_key=key, response=found) for key in keys]
+        return answered, Efficiency(prefill_tokens=10)
+
+    store.add_batches("f", [batch("b", "a")], task_hash="t")
+    store.add_batches("f", [batch("a", "b"), batch("c", "a")], task_hash="t")
+    assert store.answered("f", ["a", "b", "c", "d"]) == {"a", "b", "c"}
+    assert store.efficiency("f", "t").prefill_tokens == 20
+
+
 def test_simulated_comparisons_are_left_out_unless_asked_for(store: Store):
     store.add_comparisons([make_comparison("c1"), make_comparison("c2", kind="simulated")])
     assert [c.id for c in store.comparisons()] == ["c1"]

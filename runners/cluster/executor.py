@@ -119,12 +119,13 @@ class RayExecutor:
         """Return the workers: those of before, with their bases, unless these need others."""
         if not self._is_connected:
             self._opened.enter_context(connected(self._choice.address))
-            check_versions(living_nodes())
             self._is_connected = True
         nodes = living_nodes()
         need = need_of(self._choice, specs, nodes)
         if self.pool is None or self.pool.need != need:
             check_fits(need, nodes)
+            if self.pool is None:
+                check_versions(nodes)
             if self.pool is not None:
                 self.pool.close()
             n_workers, slots = self._choice.workers, self._choice.slots
@@ -253,6 +254,7 @@ class _Run:
         """Keep what has come back, and yield the orders that ended with it."""
         answered: dict[Track, list[tuple[Unit, Answers]]] = {}
         touched: dict[Track, None] = {}
+        refusals: list[Exception] = []
         for member, unit, said in self._pool.wait(_WAIT_S):
             if isinstance(said, Lost):
                 self._log(member, [f"lost: {said.reason}"])
@@ -264,14 +266,16 @@ class _Run:
             if unit is None or not self._schedule.returned(member.seat, unit):
                 continue
             if isinstance(said, Refused):
-                raise _refusal(said, member, unit.track.spec)
-            if isinstance(said, Plan):
+                refusals.append(_refusal(said, member, unit.track.spec))
+            elif isinstance(said, Plan):
                 self._spread(unit.track, said.parts)
             else:
                 answered.setdefault(unit.track, []).append((unit, said))
             touched[unit.track] = None
         for track, some in answered.items():
             self._keep(track, some)
+        if refusals:
+            raise refusals[0]
         touched |= dict.fromkeys(self._abandoned(touched))
         for track in touched:
             yield from self._leave(track)
@@ -345,8 +349,9 @@ class _Run:
         self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"worker-{member.number}.log"
         with path.open("a", encoding="utf-8") as file:
-            if file.tell() == 0 and member.about is not None:
+            if not member.has_log and member.about is not None:
                 file.write(f"on {member.about.host}, process {member.about.pid}\n")
+                member.has_log = True
             file.writelines(f"{line}\n" for line in lines)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import RayActorError, RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -25,7 +25,10 @@ _LOG = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _PATIENCE_S: Final = 60.0
 _MOST_AT_ONCE: Final = 256
-_MOST_STILLBORN: Final = 3
+_MOST_FAULTY: Final = 3
+"""Workers in a row that fail at their own beginning: the next one would, too."""
+_MOST_STILLBORN: Final = 20
+"""Workers in a row that are killed before they have begun, as where memory is short."""
 _Ref = Any
 
 
@@ -47,6 +50,7 @@ class Member:
     seat: Seat = field(default_factory=Seat)
     about: About | None = None
     """None until it has been placed and has started."""
+    has_log: bool = False
 
 
 Event = tuple[Member, Unit | None, Plan | Answers | Refused | Lost]
@@ -197,14 +201,17 @@ class Pool:
         yield member, unit, said
 
     def _check_birth(self, member: Member, error: RayError) -> None:
-        """Give up where workers can't even start, for a reason that is not their node's end."""
+        """Give up where workers can't even start."""
         if member.about is None:
             self._n_stillborn += 1
-            if self._n_stillborn >= _MOST_STILLBORN:
+            is_fault = isinstance(error, RayActorError) and error.actor_init_failed
+            if self._n_stillborn >= (_MOST_FAULTY if is_fault else _MOST_STILLBORN):
                 raise WorkspaceError(f"workers can't start on the cluster: {_reason(error)}")
 
 
 def _reason(error: RayError) -> str:
-    told = getattr(error, "error_msg", None) if isinstance(error, ActorDiedError) else None
-    lines: Sequence[str] = [line.strip() for line in str(told or error).splitlines()]
+    """Return what Ray says of a worker's end: a sentence of its paragraphs."""
+    text = str(error)
+    detail = text.partition("Worker exit detail: ")[2].partition(". ")[0]
+    lines = (line.strip() for line in (detail or text).splitlines())
     return next((line for line in lines if line), type(error).__name__)[:300]

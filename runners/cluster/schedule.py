@@ -19,6 +19,8 @@ TRIES: Final = 3
 _PATIENCE_S: Final = 1.0
 """A unit that has run for less is never given out a second time."""
 _PLANNING_PATIENCE_S: Final = 60.0
+_MORE_PATIENCE: Final = 4.0
+"""By which it grows with each copy: also where several workers hang, others get the unit."""
 
 Part = Sequence[int]
 
@@ -237,12 +239,13 @@ class Schedule:
         return None
 
     def _again(self, seat: Seat) -> Unit | None:
-        """Return a unit of another worker that is late; each is given out at most twice."""
+        """Return a unit that is late with all workers that have it."""
         mean_s = self._done_s / self._n_done if self._n_done else 5 * _PATIENCE_S
         for unit in self._running:
             patience_s = _PLANNING_PATIENCE_S if unit.kind == "plan" else max(_PATIENCE_S, mean_s)
+            patience_s *= _MORE_PATIENCE ** (unit.n_copies - 1)
             is_late = self._clock() - unit.began_s > patience_s
             is_here = unit.track.base == seat.base or seat.base is None
-            if unit.n_copies == 1 and is_late and (is_here or unit.kind == "run"):
+            if is_late and (is_here or unit.kind == "run"):
                 return unit
         return None
