@@ -43,8 +43,8 @@ from ray.cluster_utils import Cluster
 
 DRIVER = Path(__file__).resolve().parent.parent / "tests" / "cluster_driver.py"
 SMALL: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
-N_MORE = 1_500
-"""Prompts that each new driver has more to answer than the one before: some seconds of work."""
+N_MORE = 5_000
+"""Prompts that each new driver has more to answer than the one before: some ten seconds of work."""
 MOST_PAUSE_S = 3.0
 QUERIES = (
     "SELECT fingerprint, request_key, example_id, text FROM generation ORDER BY 1, 2",
@@ -123,7 +123,7 @@ def disturbed(
         is_killed = False
         with started(cluster, there, n_prompts) as running:
             while running.poll() is None and n_kills < given.kills and time.monotonic() < until:
-                pause(cluster, running, rng.uniform(0.0, MOST_PAUSE_S), until)
+                pause(cluster, running, there, until, rng)
                 if KILLS[kind](cluster, running, rng):
                     n_kills += 1
                     say(kind, n_kills, there)
@@ -151,12 +151,25 @@ def end(running: subprocess.Popen[bytes], *, may_be_killed: bool) -> None:
         sys.exit(f"scale_kill: a driver ended with {code}")
 
 
-def pause(cluster: Cluster, running: subprocess.Popen[bytes], pause_s: float, until: float) -> None:
-    """Wait until there are workers, and for so long after it; or for the driver's end."""
-    while not workers(cluster) and running.poll() is None and time.monotonic() < until:
+def pause(
+    cluster: Cluster,
+    running: subprocess.Popen[bytes],
+    there: Path,
+    until: float,
+    rng: random.Random,
+) -> None:
+    """Wait for a random moment of a driver's work, or for its end.
+
+    Most often that is some time after something more was stored, so that the job gets on; else it
+    is some time after there are workers, which may still be starting.
+    """
+    n_before, waits_for_more = n_stored(there), rng.random() < 0.75
+    while running.poll() is None and time.monotonic() < until:
+        if n_stored(there) > n_before if waits_for_more else workers(cluster):
+            break
         time.sleep(0.05)
     with suppress(subprocess.TimeoutExpired):
-        running.wait(pause_s)
+        running.wait(rng.uniform(0.0, MOST_PAUSE_S))
 
 
 def kill_worker(cluster: Cluster, running: subprocess.Popen[bytes], rng: random.Random) -> bool:
@@ -230,8 +243,9 @@ def facts(workspace: Path) -> list[list[tuple[object, ...]]]:
 
 def n_stored(workspace: Path) -> int:
     try:
-        return len(facts(workspace)[0])
-    except sqlite3.OperationalError:
+        with closing(sqlite3.connect(workspace / "parity.sqlite")) as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM generation").fetchone()[0])
+    except sqlite3.OperationalError:  # there is nothing yet
         return 0
 
 

@@ -1,6 +1,6 @@
 """Lets a troublesome model answer prompts on a cluster: ADDRESS WORKSPACE N_PROMPTS [STORE_URL].
 
-With a store of its own URL it takes one worker, since it is not alone.
+With a store of its own URL it takes one worker and small units, since it is not alone.
 """
 
 import os
@@ -17,6 +17,7 @@ from evalcore.records import Example, Message, ModelSpec, SamplingParams
 from evalcore.store import open_store
 from runners.cluster.choice import ClusterChoice
 from runners.cluster.executor import RayExecutor, ray_executor
+from runners.cluster.units import UnitSizes
 from runners.fake import FakeResident, FakeRunner
 
 REQUEST_S = 0.004
@@ -91,16 +92,20 @@ def _load(_spec: ModelSpec, counts: Path) -> TroubledResident:
 
 
 @contextmanager
-def there(address: str, workspace: Path, **choice: object) -> Iterator[RayExecutor]:
+def there(
+    address: str, workspace: Path, *, sizes: UnitSizes | None = None, **choice: object
+) -> Iterator[RayExecutor]:
     chosen = ClusterChoice(address=address, memory_bytes=2**28, **choice)
     counts = workspace / "counts"
     counts.mkdir(parents=True, exist_ok=True)
     load = partial(_load, counts=counts)
-    with ray_executor(chosen, local=here(), logs=workspace / "logs", load=load) as executor:
+    logs = workspace / "logs"
+    with ray_executor(chosen, local=here(), logs=logs, load=load, sizes=sizes) as executor:
         yield executor
 
 
 if __name__ == "__main__":
     address, workspace, n, *urls = sys.argv[1:]
-    with there(address, Path(workspace), workers=1 if urls else None) as executor:
+    among_others = {"workers": 1, "sizes": UnitSizes(part_requests=16, parts=1)} if urls else {}
+    with there(address, Path(workspace), **among_others) as executor:
         print(answer(executor, Path(workspace), prompts(int(n)), url=next(iter(urls), None)))

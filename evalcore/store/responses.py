@@ -59,11 +59,13 @@ class Responses(Database):
         with self._reading() as connection:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 some = keys[start : start + KEYS_PER_QUERY]
-                for table, _build in _RESPONSES:
-                    query = sa.select(table.c.request_key).where(
+                queries = [
+                    sa.select(table.c.request_key).where(
                         table.c.fingerprint == fingerprint, table.c.request_key.in_(some)
                     )
-                    found |= set(connection.scalars(query))
+                    for table, _build in _RESPONSES
+                ]
+                found |= set(connection.scalars(sa.union_all(*queries)))
         return found
 
     def add_responses(

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import ray
+import ray._private.worker as _driver
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import evalcore
@@ -19,8 +20,7 @@ from runners.cluster.placement import NodeFacts
 
 __all__ = ["check_versions", "connected", "living_nodes"]
 
-_REACH_S: Final = 4.0
-_ANSWER_S: Final = 5.0
+_ANSWER_S: Final = 6.0
 _REPORT_S: Final = 60.0
 _OWN_STORE_BYTES: Final = 256 * 2**20
 """Units and results are small and few at a time, whatever the machine's memory."""
@@ -48,6 +48,8 @@ def connected(address: str | None) -> Iterator[None]:
         quiet |= {"include_dashboard": False, "object_store_memory": _OWN_STORE_BYTES}
     elif address != "auto":
         _check_reachable(address)
+    # Else Ray prints each worker's death on stdout, where a command's JSON goes; no option does it.
+    _driver._worker_logs_enabled = False
     try:
         ray.init(address, **quiet)
     except (RuntimeError, ConnectionError, ValueError) as error:
@@ -56,6 +58,7 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        _driver._worker_logs_enabled = True
 
 
 def living_nodes() -> list[NodeFacts]:
@@ -113,29 +116,24 @@ def check_versions(nodes: Sequence[NodeFacts]) -> None:
 
 def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
-    refusal = InputError(
-        f"no Ray cluster answers at {address}; --executor must be ray://HOST:PORT of the head, "
-        "and this machine a node of it"
-    )
-    try:
-        with socket.create_connection((_as_ray_sees(host), int(port)), timeout=_REACH_S):
-            pass
-    except (OSError, ValueError):
-        raise refusal from None
-    # Ray itself would wait for minutes for a server that is something else.
-    asking = _Asking(address)
+    # Ray itself would wait for minutes for a server that is something else, and the resolver of
+    # names as long as it likes.
+    asking = _Asking(_as_ray_sees(host), port)
     asking.start()
     asking.join(_ANSWER_S)
     if not asking.is_answered:
-        raise refusal
+        raise InputError(
+            f"no Ray cluster answers at {address}; --executor must be ray://HOST:PORT of the head, "
+            "and this machine a node of it"
+        )
 
 
 class _Asking(threading.Thread):
     """Asks a head for its nodes; not to be waited for, since Ray's client may never return."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, host: str, port: str) -> None:
         super().__init__(daemon=True)
-        self._address = address
+        self._host, self._port = host, port
         self.is_answered = False
 
     def run(self) -> None:
@@ -143,7 +141,9 @@ class _Asking(threading.Thread):
 
         # Errors of several unrelated classes; all mean that this is no head.
         with suppress(Exception):
-            GcsClient(address=self._address).get_all_node_info(timeout=_ANSWER_S)
+            with socket.create_connection((self._host, int(self._port)), timeout=_ANSWER_S):
+                pass
+            GcsClient(address=f"{self._host}:{self._port}").get_all_node_info(timeout=_ANSWER_S)
             self.is_answered = True
 
 
