@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import socket
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import ray
 import ray._private.worker as _driver
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import evalcore
@@ -20,6 +22,7 @@ from runners.cluster.placement import NodeFacts
 
 __all__ = ["check_versions", "connected", "living_nodes"]
 
+_LOG = logging.getLogger(__name__)
 _ANSWER_S: Final = 6.0
 _REPORT_S: Final = 60.0
 _OWN_STORE_BYTES: Final = 256 * 2**20
@@ -105,7 +108,11 @@ def check_versions(nodes: Sequence[NodeFacts]) -> None:
     }
     ready, _late = ray.wait(list(asked), num_returns=len(asked), timeout=_REPORT_S)
     for ref in ready:
-        found = ray.get(ref)
+        try:
+            found = ray.get(ref)
+        except RayError as error:  # the node is short of memory, or gone by now
+            _LOG.warning("%s can't tell its versions: %s", asked[ref].host, _line(error)[:100])
+            continue
         found["Python"] = _minor(found["Python"])
         if found != own:
             raise InputError(
