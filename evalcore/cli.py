@@ -20,6 +20,7 @@ from runners.commandline import (
     BatchSizeOption,
     EngineOption,
     ExecutorOption,
+    LimitOption,
     MaxUsdOption,
     MemoryOption,
     ModelOption,
@@ -43,10 +44,6 @@ DEMO_MODELS = (
     f"instruct+math (bf16)=zoo:tiny?dtype=bf16{_INSTRUCT}{_MATH}",
     f"instruct+math (nf4)=zoo:tiny?dtype=fp32&quant=nf4{_INSTRUCT}{_MATH}",
 )
-
-LimitOption = Annotated[
-    int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
-]
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from evalcore.quantlab.records import FormReport, QuantReport, TaskChange
 from evalcore.quantlab.words import findings
 from evalcore.records import Estimate, utc_now
-from leaderboards.rounding import number, p_value
+from leaderboards.rounding import decimals, number, p_value
 from reports.figures.quantised import quantised_figure
 from reports.figures.svg import inline_svg
 from reports.templating import environment
@@ -120,8 +120,11 @@ def _rate(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return "–"
     half = (estimate.high - estimate.low) / 2
-    # A single round tells nothing of how rounds vary: its interval is infinite.
-    return f"{estimate.value:.3g} ± {half:.2g}" if math.isfinite(half) else f"{estimate.value:.3g}"
+    if not math.isfinite(half):
+        # A single round tells nothing of how rounds vary: its interval is infinite.
+        return f"{estimate.value:.3g}"
+    places = decimals([estimate])
+    return f"{number(estimate.value, places)} ± {number(half, places)}"
 
 
 def _megabytes(size: float) -> str:

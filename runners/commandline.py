@@ -5,6 +5,7 @@ Importing this module is cheap, so that ``parity --help`` is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -27,9 +28,13 @@ __all__ = [
     "BatchSizeOption",
     "EngineOption",
     "ExecutorOption",
+    "LimitOption",
+    "MarginOption",
     "MaxUsdOption",
     "MemoryOption",
     "ModelOption",
+    "PageOption",
+    "checked_margin",
     "executor_opener",
     "fitting_length",
     "resolved_models",
@@ -71,6 +76,15 @@ ExecutorOption = Annotated[
         help="local, or ray[://HOST:PORT][?workers=8&gpus=1&cpus=2&memory=8GiB] for a cluster.",
     ),
 ]
+MarginOption = Annotated[
+    float, typer.Option("--margin", help="Half-width of parity, in the metric's unit; above 0.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
+]
+PageOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.")
+]
 EngineOption = Annotated[
     Literal["auto", "plain"],
     typer.Option("--engine", help="auto shares what requests have in common; plain doesn't."),
@@ -99,6 +113,13 @@ def resolved_models(models: Sequence[str]) -> list[ModelSpec]:
                 f"models {variants[spec.fingerprint]!r} and {spec.name!r} are the same variant"
             )
     return list(names.values())
+
+
+def checked_margin(margin: float) -> float:
+    """Return a margin of parity that can be tested; InputError for another."""
+    if not 0.0 < margin < math.inf:
+        raise InputError(f"--margin must be above 0; got {margin}")
+    return margin
 
 
 def fitting_length(specs: Sequence[ModelSpec]) -> int:

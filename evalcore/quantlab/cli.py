@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +15,16 @@ from evalcore.commandline import (
     print_json,
     print_table,
 )
-from evalcore.errors import IncompleteError, InputError
+from evalcore.errors import IncompleteError
 from runners.commandline import (
     BatchSizeOption,
     EngineOption,
     ExecutorOption,
+    LimitOption,
+    MarginOption,
     MemoryOption,
+    PageOption,
+    checked_margin,
     executor_opener,
     together_opener,
 )
@@ -59,15 +62,9 @@ def quantize_check(
     n_texts: Annotated[int, typer.Option(min=1, help="Most texts to compare on.")] = 64,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of each text.")] = 256,
     rounds: Annotated[int, typer.Option(min=0, help="Measurements of speed; 0 for none.")] = 5,
-    margin: Annotated[
-        float, typer.Option(help="Half-width of parity, in the metric's unit; above 0.")
-    ] = 0.05,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.")
-    ] = None,
+    margin: MarginOption = 0.05,
+    limit: LimitOption = None,
+    output: PageOption = None,
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
@@ -92,8 +89,7 @@ def quantize_check(
     from reports.writing import write_text
     from runners.forms import fit_together
 
-    if not 0.0 < margin < math.inf:
-        raise InputError(f"--margin must be above 0; got {margin}")
+    margin = checked_margin(margin)
     opener = executor_opener(
         executor, batch_size, workspace=workspace, memory=memory, engine=engine
     )

@@ -20,7 +20,11 @@ from runners.commandline import (
     BatchSizeOption,
     EngineOption,
     ExecutorOption,
+    LimitOption,
+    MarginOption,
     MemoryOption,
+    PageOption,
+    checked_margin,
     executor_opener,
     resolved_models,
 )
@@ -52,18 +56,12 @@ def stack(
     full: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A full fine-tune to test for parity with.")
     ] = None,
-    margin: Annotated[
-        float, typer.Option(help="Half-width of parity, in the metric's unit; above 0.")
-    ] = 0.05,
+    margin: MarginOption = 0.05,
     orders: Annotated[
         int, typer.Option(help="Orders sampled for more than six adapters; even, at least 4.")
     ] = 16,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-L", min=1, help="Only the first N examples.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.")
-    ] = None,
+    limit: LimitOption = None,
+    output: PageOption = None,
     batch_size: BatchSizeOption = None,
     memory: MemoryOption = None,
     engine: EngineOption = "auto",
@@ -91,7 +89,7 @@ def stack(
         _study(model, adapter or [], orders=orders),
         factors=_factors(weights),
         full=resolved_models([full])[0] if full else None,
-        margin=_checked_margin(margin),
+        margin=checked_margin(margin),
     )
     geometry = stack_geometry(study.stack.adapters, stack="whole stack")
     opener = executor_opener(
@@ -138,12 +136,6 @@ def _factors(text: str | None) -> tuple[float, ...]:
     if not all(math.isfinite(factor) for factor in factors):
         raise InputError(f"--weights must be numbers with commas between them; got {text!r}")
     return tuple(sorted(set(factors)))
-
-
-def _checked_margin(margin: float) -> float:
-    if not 0.0 < margin < math.inf:
-        raise InputError(f"--margin must be above 0; got {margin}")
-    return margin
 
 
 def _print_tables(report: StackReport) -> None:

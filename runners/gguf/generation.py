@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from runners.engine.generation import Answer, GenerationJob, SlotState, stopped_answers
 from runners.engine.generation_prefixes import PromptGroup, group_prompts
@@ -173,7 +174,7 @@ class _Rows:
         for row, part in parts:
             row.n_read += len(part)
         if chosen:
-            picked = pick_tokens(torch.from_numpy(logits), [row.sampler for row in chosen])
+            picked = _picked(logits, [row.sampler for row in chosen])
             for row, token in zip(chosen, picked, strict=True):
                 row.tokens.append(token)
         share_s = (time.perf_counter() - start) / sum(len(part) for _, part in parts)
@@ -242,19 +243,27 @@ class _Rows:
 
 def _batch(parts: Sequence[tuple[_Row, Sequence[int]]], chosen: set[int]) -> Batch:
     """Put the parts of all rows behind each other; of chosen rows the last token is read."""
-    lengths = np.array([len(part) for _, part in parts])
-    is_read = np.zeros(lengths.sum(), np.int8)
-    ends = np.cumsum(lengths)
-    is_read[[end - 1 for end, (row, _) in zip(ends, parts, strict=True) if id(row) in chosen]] = 1
+    tokens = [token for _, part in parts for token in part]
+    positions = [row.n_read + at for row, part in parts for at in range(len(part))]
+    sequences = [row.sequence for row, part in parts for _ in part]
+    is_read = [
+        at == len(part) - 1 and id(row) in chosen for row, part in parts for at in range(len(part))
+    ]
     return Batch(
-        tokens=np.concatenate([np.asarray(part, np.int32) for _, part in parts]),
-        positions=np.concatenate(
-            [np.arange(row.n_read, row.n_read + len(part), dtype=np.int32) for row, part in parts]
-        ),
-        sequences=np.repeat([row.sequence for row, _ in parts], lengths).astype(np.int32),
-        n_sequences=np.ones(len(is_read), np.int32),
-        is_read=is_read,
+        tokens=np.array(tokens, np.int32),
+        positions=np.array(positions, np.int32),
+        sequences=np.array(sequences, np.int32),
+        n_sequences=np.ones(len(tokens), np.int32),
+        is_read=np.array(is_read, np.int8),
     )
+
+
+def _picked(logits: NDArray[np.float32], samplers: Sequence[RowSampler]) -> list[int]:
+    """Choose each row's next token; where all are the likeliest, without a detour."""
+    if all(sampler.settings[0] == 0.0 for sampler in samplers):
+        picked: list[int] = logits.argmax(axis=1).tolist()
+        return picked
+    return pick_tokens(torch.from_numpy(logits), samplers)
 
 
 def _plain_batch(tokens: Sequence[int], past: int, sequence: int) -> Batch:
