@@ -418,3 +418,11 @@ def test_texts_that_are_no_utf8_are_told(store, tmp_path, ending):
     with pytest.raises(InputError, match=f"votes.{ending}"):
         import_files("lmarena", [path], store)
     assert list(store.comparisons()) == []
+
+
+@pytest.mark.parametrize("empty", [[], "", None])
+def test_lm_eval_results_without_versions_are_read(store, tmp_path, empty):
+    (path,) = lm_eval_files(tmp_path / "lm").glob("*/results_*.json")
+    write(path, json.loads(path.read_text()) | {"versions": empty})
+    import_files("lm_eval", [path], store)
+    assert len(store.runs()) == 1

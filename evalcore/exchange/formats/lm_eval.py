@@ -72,10 +72,10 @@ def _results(
     if not isinstance(content, Mapping) or not content.keys() >= set(RESULT_FIELDS):
         has = ", ".join(content) if isinstance(content, Mapping) else type(content).__name__
         raise VotesError(f"{path}: needs the fields {', '.join(RESULT_FIELDS)}; has {has:.300}")
-    parts = ("results", "configs", "versions", "n-samples", "higher_is_better", "task_hashes")
-    for name in (*parts, "group_subtasks", "config"):
-        as_object(content.get(name) or {}, f"{path}: {name}")
-    subtasks = content.get("group_subtasks") or {}
+    parts = (*RESULT_FIELDS, "higher_is_better", "task_hashes", "group_subtasks", "config")
+    objects = {name: as_object(content.get(name) or {}, f"{path}: {name}") for name in parts}
+    content = {**content, **objects}
+    subtasks = content["group_subtasks"]
     for task, measured in content["results"].items():
         if not subtasks.get(task):
             results = _task_results(path, content, task, measured, context)
