@@ -1,7 +1,8 @@
 """LoRA stacks on one resident base: W + Σ weight·scaling·B·A, switched in place.
 
 Another way to combine adapters makes one new adapter of them, which is switched like any other.
-Nothing is merged into a base that is run: that would round it, and on a quantised base break it; a
+Nothing is merged into a base that is run: that would round it, and on a quantised base break it;
+long passes may add adapters to a copy of a layer's weights (:mod:`runners.hf.long_passes`), and a
 variant whose adapters are merged has a base of its own (:mod:`runners.hf.merging`). peft takes long
 to import, which a base without adapters needn't wait for.
 """
@@ -25,6 +26,7 @@ from evalcore.records import Adapter, Combination
 from runners.adapters import read_adapter
 from runners.hf.combining import Update, combined
 from runners.hf.four_bit import guard_merging
+from runners.hf.long_passes import merge_long_passes
 from runners.hf.tensors import read_tensors
 from runners.hf.updates import read_update
 
@@ -150,6 +152,7 @@ class LoraStack:
                 raise ModelError(f"{what}: {' '.join(str(error).split())} ({where})") from None
         for _, layer in self._layers():
             guard_merging(layer)
+            merge_long_passes(layer)
         self._scalings[name] = {
             module_name: layer.scaling[name]
             for module_name, layer in self._layers()
