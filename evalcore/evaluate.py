@@ -14,6 +14,7 @@ from evalcore.protocols import Completion, Loglikelihood, ScoredExample, Task
 from evalcore.records import EvalRun, ModelSpec, Score, utc_now
 from evalcore.stages import Begin, ReadyJob, Work
 from evalcore.store import Store
+from evalcore.tasks.harness import HarnessTask
 
 __all__ = ["evaluate", "summarise", "task_work"]
 
@@ -107,7 +108,7 @@ def summarise(spec: ModelSpec, task: Task, store: Store) -> EvalRun:
         created_utc=utc_now(),
         code_version=code_version(),
         environment=environment(),
-        warnings=_warnings(items),
+        warnings=(*_unused_template(spec, task), *_warnings(items)),
     )
     store.save_run(run)
     return run
@@ -133,6 +134,16 @@ def _with_categories(
     if len(categories) > 1:
         for category in sorted(cast("set[str]", categories)):
             yield f"{metric}/{category}", [i for i in items if i.example.category == category]
+
+
+def _unused_template(spec: ModelSpec, task: Task) -> Iterator[str]:
+    """Say that a template which was asked for had no turns to write."""
+    if not isinstance(task, HarnessTask) or spec.chat_template is None:
+        return
+    yield (
+        f"prompts are plain text, without the chat template {spec.chat_template}; "
+        "with it: parity-lm-eval --model parity --apply_chat_template"
+    )
 
 
 def _warnings(items: Sequence[ScoredExample]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import yaml
 
 from evalcore.errors import InputError, TaskError
 from evalcore.protocols import Completion, GenerateRequest, Loglikelihood, ScoredExample
+from evalcore.records import ModelSpec
 from evalcore.tasks import load_task, load_tasks
 from evalcore.tasks.harness import sampling_params
 
@@ -233,6 +234,26 @@ def test_results_are_stored_like_any_other(load, llama, tmp_path):
     assert [run.task for run in runs] == ["lm_eval:local_choice", "lm_eval:local_answers"]
     assert set(runs[1].estimates) >= {"exact_match", "exact_match,first-letter", "chrf"}
     assert runs[0].params["fewshot_seed"] == 1234
+
+
+@pytest.mark.parametrize("template", ["alpaca", None])
+def test_template_that_is_not_used_is_told(load, tmp_path, template):
+    from evalcore.evaluate import evaluate
+    from evalcore.executors import LocalExecutor
+    from evalcore.store import open_store
+    from runners.fake import FakeRunner
+
+    spec = ModelSpec(name="fake", backend="fake", weights="fake", chat_template=template)
+    with open_store(tmp_path, None) as store:
+        (run,) = evaluate(
+            [spec],
+            [load("choice", limit=2)],
+            store,
+            executor=LocalExecutor(lambda specs: (FakeRunner(s) for s in specs)),
+            begin=lambda _label, _n: lambda _done, _cost: None,
+        )
+    told = [warning for warning in run.warnings if "without the chat template alpaca" in warning]
+    assert len(told) == (template is not None)
 
 
 def test_hash_is_stable_and_knows_the_limit(load):
