@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from leaderboards.cells import Cells, cells
+from leaderboards.cells import TextColumn, legend, text_columns
 from leaderboards.records import Leaderboard
 from leaderboards.words import summary
 
 __all__ = ["BoardTable", "render"]
 
 _FIXED = 4
+_GAP = 2
 _MOST_NOTES = 12
 
 
@@ -31,36 +32,44 @@ class BoardTable:
         self._leaderboard = leaderboard
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        content = cells(self._leaderboard)
-        n_columns = len(content.headings)
-        while True:
-            table = _table(content, n_columns)
-            width = Measurement.get(console, options.update(max_width=10_000), table).maximum
-            if width <= options.max_width or n_columns == _FIXED:
+        columns = text_columns(self._leaderboard)
+        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="")
+        shown: list[list[Text]] = []
+        width = 0
+        for column in columns:
+            heading, texts = _heading(column), [Text(text) for text in column.texts()]
+            width += _GAP + max(_width(text) for text in (heading, *texts))
+            if width > options.max_width and len(shown) >= _FIXED:
                 break
-            n_columns -= 1
+            _add_column(table, column.heading[0], heading)
+            shown.append(texts)
+        for row in zip(*shown, strict=True):
+            table.add_row(*row)
         yield Text(summary(self._leaderboard), style="bold")
         yield Text()
         yield table
-        yield Text(content.legend, style="dim")
-        yield from _notes(content.headings[n_columns:], self._leaderboard.warnings)
+        yield Text(legend(self._leaderboard), style="dim")
+        hidden = [column.heading for column in columns[len(shown) :]]
+        yield from _notes(hidden, self._leaderboard.warnings)
 
 
-def _table(content: Cells, n_columns: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
-    for line, small in content.headings[:n_columns]:
-        heading = Text(line, style="bold")
-        if small:
-            heading.append(f"\n{small}", style="dim not bold")
-        table.add_column(
-            heading,
-            justify="left" if line in {"Model", "Ties"} else "right",
-            no_wrap=line != "Model",
-            overflow="fold",  # a name cut short may be another one's
-        )
-    for row in content.rows:
-        table.add_row(*(Text(cell) for cell in row[:n_columns]))
-    return table
+def _add_column(table: Table, line: str, heading: Text) -> None:
+    table.add_column(
+        heading,
+        justify="left" if line in {"Model", "Ties"} else "right",
+        no_wrap=line != "Model",
+        overflow="fold",  # a name cut short may be another one's
+    )
+
+
+def _heading(column: TextColumn) -> Text:
+    line, small = column.heading
+    heading = Text(line, style="bold")
+    return heading.append(f"\n{small}", style="dim not bold") if small else heading
+
+
+def _width(text: Text) -> int:
+    return max(map(cell_len, text.plain.splitlines()), default=0)
 
 
 def _notes(hidden: Sequence[tuple[str, str]], warnings: Sequence[str]) -> Iterator[Text]:
