@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from evalcore.records import Estimate, EvalRun
+from evalcore.records import Estimate
 from evalcore.stats.intervals import mean_estimate, proportion_estimate
+from evalcore.store.runs import RunHead
 from leaderboards.comparing import TaskValues
 from leaderboards.selection import Selection
+from leaderboards.task_runs import TaskRuns
 
 __all__ = ["only_category"]
 
@@ -24,10 +26,12 @@ def only_category(
     can't be made from examples' values.
     """
     runs = {
-        task: {
-            fingerprint: _of_category(run, values[task], fingerprint, category)
-            for fingerprint, run in chosen.items()
-        }
+        task: TaskRuns(
+            {
+                fingerprint: _of_category(head, values[task], category)
+                for fingerprint, head in chosen.heads.items()
+            }
+        )
         for task, chosen in selection.runs.items()
         if len(values[task].table.example_ids)
     }
@@ -39,12 +43,10 @@ def only_category(
     )
 
 
-def _of_category(run: EvalRun, values: TaskValues, fingerprint: str, category: str) -> EvalRun:
-    known = run.estimates.get(f"{run.primary_metric}/{category}")
-    estimate = known or _estimate(values, fingerprint)
-    return replace(
-        run, estimates={run.primary_metric: estimate}, n_examples=len(values.table.example_ids)
-    )
+def _of_category(head: RunHead, values: TaskValues, category: str) -> RunHead:
+    known = head.run.estimates.get(f"{head.metric}/{category}")
+    estimate = known or _estimate(values, head.fingerprint)
+    return head.with_estimate(estimate, n_examples=len(values.table.example_ids))
 
 
 def _estimate(values: TaskValues, fingerprint: str) -> Estimate:

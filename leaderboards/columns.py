@@ -7,60 +7,57 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evalcore.records import Estimate, EvalRun
 from leaderboards.comparing import TaskValues, compare
 from leaderboards.records import Column
+from leaderboards.task_runs import TaskRuns
 
 __all__ = ["best_first", "is_mean_share", "make_column"]
 
 
 def make_column(
-    runs: Mapping[str, EvalRun],
+    runs: TaskRuns,
     values: TaskValues,
     *,
     in_rating: bool,
     is_share: bool,
     level: float,
 ) -> Column:
-    """Make a column from the runs, by fingerprint, of one version of a task."""
-    run = next(iter(runs.values()))
-    metric = run.primary_metric
-    higher = run.higher_is_better[metric]
-    primary = {fingerprint: run.estimates[metric] for fingerprint, run in runs.items()}
-    order = best_first(primary, higher_is_better=higher)
+    """Make a column from the runs of one version of a task."""
+    first = runs.first
+    primary = {fingerprint: head.value for fingerprint, head in runs.heads.items()}
     return Column(
-        task=run.task,
-        metric=metric,
-        higher_is_better=higher,
-        task_hash=run.task_hash,
+        task=first.task,
+        metric=first.metric,
+        higher_is_better=first.higher_is_better,
+        task_hash=first.task_hash,
         n_examples=len(values.table.example_ids),
         in_rating=in_rating,
         is_share=in_rating and is_share,
         runs=runs,
         pairs=compare(values, list(runs), level=level),
-        order=tuple(order),
+        order=tuple(best_first(primary, higher_is_better=first.higher_is_better)),
     )
 
 
-def is_mean_share(runs: Mapping[str, EvalRun], values: TaskValues) -> bool:
+def is_mean_share(runs: TaskRuns, values: TaskValues) -> bool:
     """Tell whether the primary metric is a mean of values in [0, 1] of which more is better.
 
     A corpus-level metric, such as BLEU, is none: it is not the mean of its examples' values, so
     that their spread does not tell its own.
     """
-    metric = next(iter(runs.values())).primary_metric
-    if not values.is_plain_share or not all(run.higher_is_better[metric] for run in runs.values()):
+    heads = runs.heads
+    if not values.is_plain_share or not all(head.higher_is_better for head in heads.values()):
         return False
-    told = np.array([runs[name].estimates[metric].value for name in values.table.fingerprints])
+    told = np.array([heads[name].value for name in values.table.fingerprints])
     close = np.isclose(values.means, told, rtol=1e-9, atol=1e-9)
     return bool((close | np.isnan(told)).all())
 
 
-def best_first(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> list[str]:
+def best_first(values: Mapping[str, float], *, higher_is_better: bool) -> list[str]:
     """Sort fingerprints from best to worst; nan last."""
 
     def place(fingerprint: str) -> tuple[bool, float]:
-        value = estimates[fingerprint].value
+        value = values[fingerprint]
         return math.isnan(value), -value if higher_is_better else value
 
-    return sorted(estimates, key=place)
+    return sorted(values, key=place)

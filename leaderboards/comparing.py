@@ -84,8 +84,10 @@ class TaskValues:
 
     def among(self, fingerprints: Sequence[str]) -> Values:
         """Return the values of some models, for what compares all of them."""
-        rows = [self._row(fingerprint) for fingerprint in fingerprints]
-        return Values(values=self.table.values[rows], groups=self.groups)
+        values = self.table.values
+        if tuple(fingerprints) != self.table.fingerprints:
+            values = values[[self._row(fingerprint) for fingerprint in fingerprints]]
+        return Values(values=values, groups=self.groups)
 
     def shared_weights(self, model_a: str, model_b: str) -> NDArray[np.float64] | None:
         """Mean of both models' weights, shape (n_examples,); None if all examples weigh the same.

@@ -60,5 +60,5 @@ def restore(store: Store, model: str, *, reason: str) -> ModelSpec:
 
 def _model(store: Store, model: str) -> ModelSpec:
     votes = store.votes(kinds=("human", "judge", "rule", "simulated"))
-    roster = make_roster(store, store.runs(), () if votes is None else votes.models)
+    roster = make_roster(store, store.run_heads(), () if votes is None else votes.models)
     return roster.specs[roster.one(model)]

@@ -8,6 +8,7 @@ from evalcore.judges.flagged import check_model
 from evalcore.records import EvalRun
 from evalcore.store import Store
 from leaderboards.selection import Selection
+from leaderboards.task_runs import TaskRuns
 
 __all__ = ["without_flagged"]
 
@@ -20,8 +21,8 @@ def without_flagged(selection: Selection, store: Store) -> Selection:
     """
     runs, warnings = dict(selection.runs), list(selection.warnings)
     for task, by_model in selection.runs.items():
-        if "judge_fingerprint" not in next(iter(by_model.values())).params:
-            continue  # runs of one version of a task share its settings
+        if "judge_fingerprint" not in by_model.first.run.params:
+            continue
         flagged = {
             fingerprint: words
             for fingerprint, run in by_model.items()
@@ -34,7 +35,8 @@ def without_flagged(selection: Selection, store: Store) -> Selection:
                 f"do not count: {words}"
             )
         if flagged and len(flagged) < len(by_model):
-            runs[task] = {key: run for key, run in by_model.items() if key not in flagged}
+            heads = by_model.heads.items()
+            runs[task] = TaskRuns({key: head for key, head in heads if key not in flagged})
     return replace(selection, runs=runs, warnings=tuple(warnings))
 
 

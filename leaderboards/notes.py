@@ -24,19 +24,18 @@ def notes(
         )
     elif shown:
         yield f"shown but not averaged into the rating: {shown}"
-    for fingerprint, spec in models.items():
+    for fingerprint in (name for name in models if name not in rating.estimates):
         lacking = ", ".join(c.task for c in rated if not c.has_value(fingerprint))
         if lacking:
-            yield f"{spec.name} has no rank: no result on {lacking}"
+            yield f"{models[fingerprint].name} has no rank: no result on {lacking}"
     if rated and not rating.estimates:
         yield "no model has results on all tasks; choose tasks that all models share"
     for column in columns:
-        for fingerprint, run in column.runs.items():
+        for fingerprint, head in column.runs.heads.items():
             name = models[fingerprint].name
-            unscored = run.estimates[column.metric].n_unscored
-            if unscored:
+            if head.n_unscored:
                 yield (
-                    f"{name}, {column.task}: {unscored} of {column.n_examples} examples "
+                    f"{name}, {column.task}: {head.n_unscored} of {column.n_examples} examples "
                     "could not be scored and are left out"
                 )
-            yield from (f"{name}, {column.task}: {warning}" for warning in run.warnings)
+            yield from (f"{name}, {column.task}: {warning}" for warning in head.warnings)

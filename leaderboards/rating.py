@@ -36,6 +36,11 @@ class Rating:
     """By fingerprint."""
     pairs: Pairs
 
+    @property
+    def order(self) -> list[str]:
+        """Fingerprints from best to worst."""
+        return _order(self.estimates, higher_is_better=self.higher_is_better)
+
 
 def rate_by_scores(
     columns: Sequence[Column], values: Mapping[str, TaskValues], *, level: float
@@ -53,11 +58,8 @@ def rate_by_scores(
             ranges={},
             pairs=no_pairs(),
         )
-    complete = [
-        fingerprint
-        for fingerprint in columns[0].runs
-        if all(column.has_value(fingerprint) for column in columns)
-    ]
+    with_values = [column.with_values for column in columns]
+    complete = [name for name in columns[0].runs if all(name in some for some in with_values)]
     if len(columns) == 1:
         (column,) = columns
         estimates = {
@@ -78,7 +80,7 @@ def rate_by_scores(
         title=title,
         higher_is_better=higher,
         estimates=estimates,
-        ranges=_ranges(best_first(estimates, higher_is_better=higher), pairs),
+        ranges=_ranges(_order(estimates, higher_is_better=higher), pairs),
         pairs=pairs,
     )
 
@@ -97,6 +99,11 @@ def rate_by_votes(source: Source) -> Rating:
         },
         pairs=source.pairs,
     )
+
+
+def _order(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> list[str]:
+    values = {name: estimate.value for name, estimate in estimates.items()}
+    return best_first(values, higher_is_better=higher_is_better)
 
 
 def _ranges(order: Sequence[str], pairs: Pairs) -> dict[str, RankRange]:

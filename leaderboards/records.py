@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from evalcore.records import Estimate, EvalRun, RaterKind, Standing
+from evalcore.records import Estimate, RaterKind, Standing
 from evalcore.votes.columns import Votes
 from leaderboards.pairs import Pair, Pairs
 from leaderboards.request import BoardRequest, By
+from leaderboards.task_runs import TaskRuns
 
 __all__ = [
     "Column",
@@ -135,7 +136,7 @@ class Column:
     """Whether the rating rests on it."""
     is_share: bool
     """Whether the rating rests on it, and it is a mean of values in [0, 1]; more is better."""
-    runs: Mapping[str, EvalRun]
+    runs: TaskRuns
     """By fingerprint; a model that was not run on the task is missing."""
     pairs: Pairs
     """Every two of its models, on the scale of the examples' values."""
@@ -159,8 +160,14 @@ class Column:
 
     def has_value(self, fingerprint: str) -> bool:
         """Tell whether a model was run on the task and at least one example could be scored."""
-        run = self.runs.get(fingerprint)
-        return run is not None and not math.isnan(run.estimates[self.metric].value)
+        head = self.runs.heads.get(fingerprint)
+        return head is not None and not math.isnan(head.value)
+
+    @property
+    def with_values(self) -> frozenset[str]:
+        """Fingerprints of the models of which that can be said."""
+        heads = self.runs.heads.items()
+        return frozenset(name for name, head in heads if not math.isnan(head.value))
 
     def pair(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models, by fingerprint and in either order; None if one is missing."""

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from evalcore.errors import InputError
-from evalcore.records import EvalRun, ModelSpec
+from evalcore.records import ModelSpec
 from evalcore.store import Store
+from evalcore.store.runs import RunHead
 
 __all__ = ["Roster", "make_roster"]
 
@@ -63,7 +64,7 @@ class Roster:
         return found[0]
 
 
-def make_roster(store: Store, runs: Iterable[EvalRun], voted: Collection[str]) -> Roster:
+def make_roster(store: Store, runs: Iterable[RunHead], voted: Collection[str]) -> Roster:
     """List the models that have runs or votes.
 
     Parameters
@@ -71,14 +72,15 @@ def make_roster(store: Store, runs: Iterable[EvalRun], voted: Collection[str]) -
     store
         The workspace.
     runs
-        All runs.
+        All runs, oldest first.
     voted
         What comparisons name models by.
     """
     known = store.models()
     uses = Counter(spec.name for spec in known.values())
     by_name = {spec.name: key for key, spec in known.items() if uses[spec.name] == 1}
-    specs = {run.spec.fingerprint: known.get(run.spec.fingerprint, run.spec) for run in runs}
+    newest = {run.fingerprint: run for run in runs}
+    specs = {key: known.get(key) or head.run.spec for key, head in newest.items()}
     calls = {}
     for name in sorted(voted):
         fingerprint = name if name in known else by_name.get(name, "")

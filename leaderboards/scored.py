@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalcore.records import EvalRun
 from evalcore.store import Store
+from evalcore.store.runs import RunHead
 from leaderboards.categories import only_category
 from leaderboards.columns import is_mean_share, make_column
 from leaderboards.comparing import TaskValues
@@ -16,6 +16,7 @@ from leaderboards.records import Column, Versus
 from leaderboards.request import BoardRequest
 from leaderboards.roster import Roster
 from leaderboards.selection import Selection, select_runs
+from leaderboards.task_runs import TaskRuns
 from leaderboards.versus import versus_scores
 
 __all__ = ["Scored", "scored_part"]
@@ -32,7 +33,7 @@ class Scored:
 
 
 def scored_part(
-    store: Store, roster: Roster, runs: Sequence[EvalRun], request: BoardRequest
+    store: Store, roster: Roster, runs: Sequence[RunHead], request: BoardRequest
 ) -> Scored:
     """Choose runs, make their columns, and rate the models by them."""
     voted = roster.voted.values()
@@ -68,11 +69,9 @@ def scored_part(
 
 
 def _values(
-    store: Store, runs: Mapping[str, Mapping[str, EvalRun]], category: str | None
+    store: Store, runs: Mapping[str, TaskRuns], category: str | None
 ) -> dict[str, TaskValues]:
-    first = {task: next(iter(chosen.values())) for task, chosen in runs.items()}
     wanted = {
-        (first[task].task_hash, first[task].primary_metric): list(chosen)
-        for task, chosen in runs.items()
+        (chosen.first.task_hash, chosen.first.metric): list(chosen) for chosen in runs.values()
     }
     return dict(zip(runs, TaskValues.load(store, wanted, category=category), strict=True))

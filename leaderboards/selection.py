@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalcore.errors import InputError
-from evalcore.records import EvalRun, ModelSpec
+from evalcore.records import ModelSpec
+from evalcore.store.runs import RunHead
 from leaderboards.request import BoardRequest
 from leaderboards.roster import Roster
+from leaderboards.task_runs import TaskRuns
 
 __all__ = ["Selection", "select_runs"]
 
@@ -20,13 +22,13 @@ class Selection:
 
     models: Mapping[str, ModelSpec]
     """By fingerprint, under names that are unique."""
-    runs: Mapping[str, Mapping[str, EvalRun]]
-    """By task and fingerprint; all runs of a task share its hash."""
+    runs: Mapping[str, TaskRuns]
+    """By task; all runs of a task share its hash."""
     warnings: tuple[str, ...]
 
 
 def select_runs(
-    roster: Roster, runs: Sequence[EvalRun], request: BoardRequest, *, voted: Collection[str] = ()
+    roster: Roster, runs: Sequence[RunHead], request: BoardRequest, *, voted: Collection[str] = ()
 ) -> Selection:
     """Choose for each task the version that most models have been run on, the newest of equals.
 
@@ -54,12 +56,12 @@ def select_runs(
     if wanted and not admitted:
         said = "; ".join(request.filters.words())
         raise InputError(f"no model is known to pass the filter: {said}")
-    by_task: dict[str, list[EvalRun]] = defaultdict(list)
+    by_task: dict[str, list[RunHead]] = defaultdict(list)
     for run in runs:
-        if run.spec.fingerprint in admitted:
+        if run.fingerprint in admitted:
             by_task[run.task].append(run)
     names = _task_names(request.tasks, by_task)
-    present = {run.spec.fingerprint for task in names for run in by_task[task]} | (
+    present = {run.fingerprint for task in names for run in by_task[task]} | (
         admitted & frozenset(voted)
     )
     order = [fingerprint for fingerprint in specs if fingerprint in present]
@@ -67,7 +69,8 @@ def select_runs(
     for task in names:
         versions = _versions(by_task[task])
         best = _shown_version(versions)
-        chosen[task] = {f: versions[best][f] for f in order if f in versions[best]}
+        shown = versions[best]
+        chosen[task] = TaskRuns({name: shown[name] for name in order if name in shown})
         warnings += _left_out(task, versions, best, specs)
     missing = ", ".join(
         specs[fingerprint].name for fingerprint in specs if fingerprint in admitted - present
@@ -92,29 +95,33 @@ def _task_names(tasks: Sequence[str] | None, present: Mapping[str, object]) -> l
     return sorted(present if tasks is None else set(tasks))
 
 
-def _versions(runs: Sequence[EvalRun]) -> dict[str, dict[str, EvalRun]]:
+def _versions(runs: Sequence[RunHead]) -> dict[str, dict[str, RunHead]]:
     """Sort runs, oldest first, by task hash and fingerprint."""
-    versions: dict[str, dict[str, EvalRun]] = defaultdict(dict)
+    versions: dict[str, dict[str, RunHead]] = defaultdict(dict)
     for run in runs:
-        versions[run.task_hash][run.spec.fingerprint] = run
+        versions[run.task_hash][run.fingerprint] = run
     return versions
 
 
-def _shown_version(versions: Mapping[str, Mapping[str, EvalRun]]) -> str:
+def _shown_version(versions: Mapping[str, Mapping[str, RunHead]]) -> str:
+    if len(versions) == 1:
+        return next(iter(versions))
     return max(versions, key=lambda some: (len(versions[some]), _newest(versions[some]), some))
 
 
-def _newest(runs: Mapping[str, EvalRun]) -> str:
+def _newest(runs: Mapping[str, RunHead]) -> str:
     return max(run.created_utc for run in runs.values())
 
 
 def _left_out(
     task: str,
-    versions: Mapping[str, Mapping[str, EvalRun]],
+    versions: Mapping[str, Mapping[str, RunHead]],
     shown: str,
     specs: Mapping[str, ModelSpec],
 ) -> list[str]:
     """Say which models miss the version shown, and whether there is a newer one."""
+    if len(versions) == 1:
+        return []
     said = []
     present = {fingerprint for runs in versions.values() for fingerprint in runs}
     missing = sorted(specs[fingerprint].name for fingerprint in present - versions[shown].keys())

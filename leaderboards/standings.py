@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from evalcore.errors import InputError
-from evalcore.recorded import Recorded
 from evalcore.records import Efficiency, Estimate, Standing
 from evalcore.store import Store
-from leaderboards.columns import best_first
 from leaderboards.compared import Compared, compared_part
 from leaderboards.costs import costs_of
 from leaderboards.deprecation import deprecations
@@ -21,6 +20,7 @@ from leaderboards.request import BoardRequest
 from leaderboards.roster import make_roster
 from leaderboards.scored import Scored, scored_part
 from leaderboards.selection import Selection
+from leaderboards.task_runs import Metrics, Result
 
 __all__ = ["standings"]
 
@@ -71,7 +71,7 @@ def standings(
         request = replace(request, tasks=tuple(tasks))
     if models is not None:
         request = replace(request, models=tuple(models))
-    runs, votes = store.runs(), store.votes(kinds=request.kinds)
+    runs, votes = store.run_heads(), store.votes(kinds=request.kinds)
     if not runs and votes is None:
         raise InputError(
             f"workspace {store.where} has no results yet; "
@@ -90,13 +90,14 @@ def standings(
     models_shown = scored.selection.models
     compared = compared_part(store, roster, votes, request, models=models_shown)
     rating = _rating(scored, compared, request)
+    results = _results(scored.selection)
     warnings = [*scored.selection.warnings, *compared.warnings]
     if rating.by == "score":
         warnings += notes(models_shown, scored.columns, scored.rating)
     return Leaderboard(
         standings=(
-            *_ranked(scored.selection, rating),
-            *_unranked(scored.selection, rating, level=request.level),
+            *_ranked(results, rating),
+            *_unranked(results, rating, level=request.level),
         ),
         columns=scored.columns,
         pairs=rating.pairs,
@@ -110,7 +111,7 @@ def standings(
         reference=request.reference,
         score_versus=scored.versus,
         agreement=compared.agreement,
-        costs=costs_of(scored.selection, store),
+        costs=costs_of(results, store),
         deprecated=deprecations(store, models_shown),
     )
 
@@ -129,8 +130,22 @@ def _rating(scored: Scored, compared: Compared, request: BoardRequest) -> Rating
     return rate_by_votes(by_kind[wanted])
 
 
-def _ranked(selection: Selection, rating: Rating) -> list[Standing]:
-    order = best_first(rating.estimates, higher_is_better=rating.higher_is_better)
+def _results(selection: Selection) -> dict[str, Result]:
+    """Gather what each model did, by fingerprint."""
+    found = {}
+    for fingerprint, spec in selection.models.items():
+        heads = {
+            task: runs.heads[fingerprint]
+            for task, runs in selection.runs.items()
+            if fingerprint in runs.heads
+        }
+        efficiency = _efficiency([head.work for head in heads.values()])
+        found[fingerprint] = Result(spec, Metrics(heads), efficiency)
+    return found
+
+
+def _ranked(results: Mapping[str, Result], rating: Rating) -> list[Standing]:
+    order = rating.order
     tie_groups = rating.pairs.letters(order)
     ratings = [rating.estimates[fingerprint].value for fingerprint in order]
     return [
@@ -139,16 +154,16 @@ def _ranked(selection: Selection, rating: Rating) -> list[Standing]:
             rank_low=rating.ranges[fingerprint].low,
             rank_high=rating.ranges[fingerprint].high,
             tie_group=tie_groups[fingerprint],
-            model=selection.models[fingerprint],
             rating=rating.estimates[fingerprint],
-            metrics=_metrics(selection, fingerprint),
-            efficiency=_efficiency(selection, fingerprint),
+            model=results[fingerprint].model,
+            metrics=results[fingerprint].metrics,
+            efficiency=results[fingerprint].efficiency,
         )
         for fingerprint in order
     ]
 
 
-def _unranked(selection: Selection, rating: Rating, *, level: float) -> list[Standing]:
+def _unranked(results: Mapping[str, Result], rating: Rating, *, level: float) -> list[Standing]:
     nothing = Estimate(
         value=math.nan, low=math.nan, high=math.nan, confidence_level=level, method="none", n=0
     )
@@ -158,39 +173,25 @@ def _unranked(selection: Selection, rating: Rating, *, level: float) -> list[Sta
             rank_low=None,
             rank_high=None,
             tie_group="",
-            model=spec,
             rating=nothing,
-            metrics=_metrics(selection, fingerprint),
-            efficiency=_efficiency(selection, fingerprint),
+            model=result.model,
+            metrics=result.metrics,
+            efficiency=result.efficiency,
         )
-        for fingerprint, spec in selection.models.items()
+        for fingerprint, result in results.items()
         if fingerprint not in rating.estimates
     ]
 
 
-def _metrics(selection: Selection, fingerprint: str) -> Mapping[str, Estimate]:
-    own = [
-        (task, runs[fingerprint]) for task, runs in selection.runs.items() if fingerprint in runs
-    ]
-    return Recorded(
-        {f"{task}/{run.primary_metric}": run.estimates[run.primary_metric] for task, run in own},
-        lambda _name: {
-            f"{task}/{metric}": estimate
-            for task, run in own
-            for metric, estimate in run.estimates.items()
-        },
-        "metrics",
-    )
-
-
-def _efficiency(selection: Selection, fingerprint: str) -> Efficiency:
+def _efficiency(done: Sequence[Sequence[Any]]) -> Efficiency:
     """Sum up the work on all tasks, and take its highest peaks."""
-    done = [runs[fingerprint].efficiency for runs in selection.runs.values() if fingerprint in runs]
+    by_field = zip(*done, strict=True) if done else ((),) * 6
+    prefill_tokens, prefill_s, decode_tokens, decode_s, memory, disk = by_field
     return Efficiency(
-        prefill_tokens=sum(work.prefill_tokens for work in done),
-        prefill_s=sum(work.prefill_s for work in done),
-        decode_tokens=sum(work.decode_tokens for work in done),
-        decode_s=sum(work.decode_s for work in done),
-        peak_memory_bytes=max((work.peak_memory_bytes for work in done), default=0),
-        size_on_disk_bytes=max((work.size_on_disk_bytes for work in done), default=0),
+        prefill_tokens=sum(prefill_tokens),
+        prefill_s=sum(prefill_s),
+        decode_tokens=sum(decode_tokens),
+        decode_s=sum(decode_s),
+        peak_memory_bytes=max(memory, default=0),
+        size_on_disk_bytes=max(disk, default=0),
     )

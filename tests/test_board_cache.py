@@ -228,6 +228,20 @@ def test_piece_is_dropped_by_what_another_program_changes(store, change):
     assert from_pieces(store) == from_rows(store)
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.0, np.nan], [0.5, 1.0, np.nan], [1.0, 0.25]])
+def test_table_joins_pieces_of_few_and_of_many_bytes(store, values):
+    store.add_task(Examples())
+    store.add_scores([replace(score(k, value), fingerprint="g") for k, value in enumerate(values)])
+    store.add_scores([score(0, 1.0), score(1, np.nan)])
+    made, kept = (store.score_table("t", "m", ["g", "f"]) for _ in range(2))
+    padded = [*values, np.nan][:3]
+    for table in (made, kept):
+        np.testing.assert_array_equal(table.values, [padded, [1.0, np.nan, np.nan]])
+        np.testing.assert_array_equal(
+            table.weights, [[1.0, 1.0, float(len(values) > 2)], [1.0, 1.0, 0.0]]
+        )
+
+
 def test_pieces_of_other_models_stay(store):
     store.add_task(Examples())
     store.add_scores([score(0, 0.5), replace(score(0, 0.75), fingerprint="g")])

@@ -21,6 +21,8 @@ from evalcore.stats.sign_flip import sign_flip_tests
 
 __all__ = ["Values", "macro_means", "macro_p_values", "mcnemar_p_values", "sign_flip_p_values"]
 
+_PAIRS_AT_ONCE = 4096
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
@@ -107,8 +109,7 @@ def macro_p_values(tables: Sequence[Values]) -> NDArray[np.float64]:
     n_models = len(tables[0].values)
     p_values = np.ones((n_models, n_models))
     streams = [_differences(table, None, mean=True) for table in singly]
-    for first in range(n_models - 1):
-        second = np.arange(first + 1, n_models)
+    for first, second in _blocks(n_models, 1 if streams else _PAIRS_AT_ONCE):
         sizes = [cell.size[first, second, None] for cell in cells]
         counts = [cell.n_differ[first, second, None] for cell in cells]
         sums = sum((cell.mean[first, second] for cell in cells), np.zeros(len(second)))
@@ -120,6 +121,17 @@ def macro_p_values(tables: Sequence[Values]) -> NDArray[np.float64]:
         found = sign_flip_tests(np.hstack(sizes), np.hstack(counts), np.abs(sums))
         p_values[first, second] = p_values[second, first] = found
     return p_values
+
+
+def _blocks(n_models: int, n_pairs: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield pairs of models, all those of a first one together, and at least as many as asked."""
+    first, second = np.triu_indices(n_models, k=1)
+    start = 0
+    while start < len(first):
+        last = first[min(start + n_pairs, len(first)) - 1]
+        end = int(np.searchsorted(first, last, side="right"))
+        yield first[start:end], second[start:end]
+        start = end
 
 
 def macro_means(tables: Sequence[Values], *, level: float = 0.95) -> list[Estimate]:

@@ -10,7 +10,8 @@ import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from evalcore.records import Efficiency, Estimate, EvalRun, ModelSpec
 from evalcore.store import schema
 from evalcore.store.database import Database, driver_rows, insert_rows, nan_if_null
 
-__all__ = ["RUN_REPLACES", "Runs", "run_row"]
+__all__ = ["RUN_REPLACES", "RunHead", "Runs", "run_row"]
 
 RUN_REPLACES = ("record", "head", "created_utc")
 """What a run of the same work replaces."""
@@ -42,31 +43,31 @@ class Runs(Database):
             insert_rows(connection, schema.eval_run, [run_row(run)], replace=RUN_REPLACES)
 
     def runs(self) -> list[EvalRun]:
-        """Return all runs, oldest first.
+        """Return all runs, oldest first; see :attr:`RunHead.run`."""
+        return [head.run for head in self.run_heads()]
 
-        Of each the primary metric and the work are at hand; its other estimates, settings and
-        environment are read from its record when somebody asks for them.
-        """
+    def run_heads(self) -> list[RunHead]:
+        """Return the heads of all runs, oldest first."""
         columns = schema.eval_run.c
         names = (*_Row._fields[:-1], sa.cast(columns.record, sa.Text))
-        query = sa.select(
-            *(columns[name] if isinstance(name, str) else name for name in names)
-        ).order_by(columns.created_utc, columns.run_id)
-        known: dict[str, tuple[_Row, EvalRun]] = self._same("runs", None, dict)
+        query = sa.select(*(columns[name] if isinstance(name, str) else name for name in names))
+        known: dict[str, RunHead] = self._same("runs", None, dict)
         with self._reading() as connection, _uncollected():
-            rows = list(map(_Row._make, driver_rows(connection, query)))
-            new = [row for row in rows if row.run_id not in known or known[row.run_id][0] != row]
-            headless = {row.run_id: row for row in new if not _is_head(row.head)}
-            heads = json.loads(f"[{','.join(str(row.head or 'null') for row in new)}]")
+            rows = sorted(map(_Row._make, driver_rows(connection, query)), key=_AGE)
+            new = [row for row in rows if row.run_id not in known or known[row.run_id].row != row]
+            headless = [row for row in new if not _is_head(row.head)]
+            made = {row.run_id: _head(json.loads(row.record)) for row in headless}
             specs: dict[str, ModelSpec] = {}
-            for row, head in zip(new, heads, strict=True):
-                run = _whole(row) if row.run_id in headless else _run(row, head, specs)
-                known[row.run_id] = row, run
+            texts = (made.get(row.run_id) or str(row.head) for row in new)
+            heads = json.loads(f"[{','.join(texts)}]")
+            known |= {
+                row.run_id: RunHead(row, head, specs) for row, head in zip(new, heads, strict=True)
+            }
         if headless:
-            self._write_heads(list(headless.values()))
-        return [known[row.run_id][1] for row in rows]
+            self._write_heads(headless, made)
+        return [known[row.run_id] for row in rows]
 
-    def _write_heads(self, rows: list[_Row]) -> None:
+    def _write_heads(self, rows: Sequence[_Row], heads: Mapping[str, str]) -> None:
         """Give records the heads that they lack, unless they have become others."""
         columns = schema.eval_run.c
         text = sa.cast(columns.record, sa.Text)
@@ -78,10 +79,7 @@ class Runs(Database):
         with self._caching() as connection:
             connection.execute(
                 change,
-                [
-                    {"of": row.run_id, "says": row.record, "new": _head(json.loads(row.record))}
-                    for row in rows
-                ],
+                [{"of": row.run_id, "says": row.record, "new": heads[row.run_id]} for row in rows],
             )
 
 
@@ -104,8 +102,12 @@ class _Row(NamedTuple):
     fingerprint: str
     task: str
     task_hash: str
+    created_utc: str
     head: str | None
     record: str
+
+
+_AGE = attrgetter("created_utc", "run_id")
 
 
 def _head(record: Mapping[str, Any]) -> str:
@@ -129,6 +131,105 @@ def _is_head(text: str | None) -> bool:
     return text is not None and text.startswith(f"[{_HEAD_VERSION},")
 
 
+class RunHead:
+    """What a leaderboard wants of a run; the run itself is made when somebody asks for it.
+
+    Of ten thousand runs a reader looks at a few; making all of them takes longer than all that a
+    leaderboard does with their numbers.
+
+    Parameters
+    ----------
+    row
+        What the database has of the run.
+    head
+        The row's head, decoded.
+    specs
+        What was read of models already, by the spec's hash: runs of one variant share it.
+    """
+
+    __slots__ = (
+        *("_head", "_run", "_specs", "row"),
+        *("created_utc", "fingerprint", "task", "task_hash", "value"),
+    )
+
+    def __init__(self, row: _Row, head: Sequence[Any], specs: dict[str, ModelSpec]) -> None:
+        self.row = row
+        _run_id, self.fingerprint, self.task, self.task_hash, self.created_utc, *_rest = row
+        self.value = nan_if_null(head[4][0])
+        """Of the primary metric; nan = could not be estimated."""
+        self._head = head
+        self._specs = specs
+        self._run: EvalRun | None = None
+
+    @property
+    def metric(self) -> str:
+        """The primary metric."""
+        return str(self._head[2])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of the primary metric is better."""
+        return bool(self._head[3])
+
+    @property
+    def n_unscored(self) -> int:
+        """Examples that the primary metric's value leaves out."""
+        return int(self._head[4][-1])
+
+    @property
+    def work(self) -> Sequence[Any]:
+        """The fields of its :class:`~evalcore.records.Efficiency`."""
+        found: Sequence[Any] = self._head[5]
+        return found
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What a reader has to know."""
+        found: Sequence[str] = self._head[9]
+        return found
+
+    @property
+    def run(self) -> EvalRun:
+        """The run, whose primary metric and work are at hand.
+
+        Its other estimates, settings and environment are read from its record when somebody asks
+        for them.
+        """
+        if self._run is None:
+            self._run = self._made()
+        return self._run
+
+    def with_estimate(self, estimate: Estimate, *, n_examples: int) -> RunHead:
+        """Return the same with another estimate of its primary metric, and of no other."""
+        head = [*self._head]
+        head[4], head[6] = [getattr(estimate, name) for name in _ESTIMATE], n_examples
+        found = RunHead(self.row, head, self._specs)
+        found._run = replace(self.run, estimates={self.metric: estimate}, n_examples=n_examples)
+        return found
+
+    def _made(self) -> EvalRun:
+        _version, told, metric, higher, estimate, work, n_examples, created, code, said = self._head
+        if told not in self._specs:
+            self._specs[told] = _whole(self.row).spec
+        part = _Record(self.row).part
+        return EvalRun(
+            run_id=self.row.run_id,
+            spec=self._specs[told],
+            task=self.task,
+            task_hash=self.task_hash,
+            primary_metric=metric,
+            higher_is_better=Recorded({metric: higher}, part, "higher_is_better"),
+            params=Recorded(_NOTHING, part, "params"),
+            estimates=Recorded({metric: _estimate(*estimate)}, part, "estimates"),
+            efficiency=Efficiency(**dict(zip(_EFFICIENCY, work, strict=True))),
+            n_examples=n_examples,
+            created_utc=created,
+            code_version=code,
+            environment=Recorded(_NOTHING, part, "environment"),
+            warnings=tuple(said),
+        )
+
+
 class _Record:
     """A run's record, read when somebody asks for what its head does not say."""
 
@@ -150,13 +251,17 @@ def _whole(row: _Row) -> EvalRun:
     return run_from(json.loads(row.record))
 
 
-def _run(row: _Row, head: Sequence[Any], specs: dict[str, ModelSpec]) -> EvalRun:
-    """Make a run of its head; runs of one variant share its spec."""
-    _version, told, metric, higher, estimate, work, n_examples, created, code, warnings = head
-    if told not in specs:
-        specs[told] = _whole(row).spec
-    value, low, high, level, method, n, n_unscored = estimate
-    primary = Estimate(
+def _estimate(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    level: float,
+    method: str,
+    n: int,
+    n_unscored: int,
+) -> Estimate:
+    """Make an estimate of its fields in their order."""
+    return Estimate(
         value=nan_if_null(value),
         low=nan_if_null(low),
         high=nan_if_null(high),
@@ -164,23 +269,6 @@ def _run(row: _Row, head: Sequence[Any], specs: dict[str, ModelSpec]) -> EvalRun
         method=method,
         n=n,
         n_unscored=n_unscored,
-    )
-    part = _Record(row).part
-    return EvalRun(
-        run_id=row.run_id,
-        spec=specs[told],
-        task=row.task,
-        task_hash=row.task_hash,
-        primary_metric=metric,
-        higher_is_better=Recorded({metric: higher}, part, "higher_is_better"),
-        params=Recorded(_NOTHING, part, "params"),
-        estimates=Recorded({metric: primary}, part, "estimates"),
-        efficiency=Efficiency(**dict(zip(_EFFICIENCY, work, strict=True))),
-        n_examples=n_examples,
-        created_utc=created,
-        code_version=code,
-        environment=Recorded(_NOTHING, part, "environment"),
-        warnings=tuple(warnings),
     )
 
 

@@ -63,6 +63,9 @@ class ScoreTable:
     """(n_models, n_examples); 0 where missing."""
 
 
+_VALUES = fixed(np.array([0.0, 1.0, np.nan, np.nan]))
+_WEIGHTS = fixed(np.array([1.0, 1.0, 1.0, 0.0]))
+"""What the usual bytes of a piece stand for."""
 _NO_LABELS = ExampleLabels(example_ids=(), categories=(), groups=None)
 
 
@@ -97,18 +100,17 @@ class ScoreTables(Database):
         example_ids: tuple[str, ...],
         kept: Mapping[str, bytes],
     ) -> ScoreTable:
-        n_bytes = 2 * len(example_ids) * np.dtype(np.float64).itemsize
-        pieces = {name: piece for name, piece in kept.items() if len(piece) == n_bytes}
+        n = len(example_ids)
+        pieces = {name: piece for name, piece in kept.items() if len(piece) in (n, 16 * n)}
         missing = [name for name in fingerprints if name not in pieces]
         if missing:
             pieces |= self._read_and_keep(key, missing, example_ids)
-        content = b"".join([pieces[name] for name in fingerprints])
-        table = np.frombuffer(content).reshape(len(fingerprints), 2, len(example_ids))
+        values, weights = _unpacked([pieces[name] for name in fingerprints], n)
         return ScoreTable(
             fingerprints=tuple(fingerprints),
             example_ids=example_ids,
-            values=table[:, 0],
-            weights=table[:, 1],
+            values=fixed(values),
+            weights=fixed(weights),
         )
 
     def example_labels(self, task_hashes: Collection[str]) -> dict[str, ExampleLabels]:
@@ -243,8 +245,33 @@ def _read(
         for example_id, value, weight in driver_rows(connection, query):
             if (column := place.get(example_id)) is not None:
                 piece[:, column] = nan_if_null(value), weight
-        pieces[fingerprint] = piece.tobytes()
+        pieces[fingerprint] = _packed(piece)
     return pieces
+
+
+def _packed(piece: NDArray[np.float64]) -> bytes:
+    """Make bytes of values and weights ``(2, n)``: one for each example if they are the usual ones.
+
+    Those are values of 0 and 1, and what is unscored or missing, of equal weight; otherwise the
+    numbers themselves are kept.
+    """
+    codes = np.full(piece.shape[1], -1)
+    for code, (value, weight) in enumerate(zip(_VALUES, _WEIGHTS, strict=True)):
+        same = np.isnan(piece[0]) if np.isnan(value) else piece[0] == value
+        codes[same & (piece[1] == weight)] = code
+    return piece.tobytes() if (codes < 0).any() else codes.astype(np.uint8).tobytes()
+
+
+def _unpacked(pieces: Sequence[bytes], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Make values and weights of pieces, each ``(n_pieces, n)``."""
+    if all(len(piece) == n for piece in pieces):
+        codes = np.frombuffer(b"".join(pieces), np.uint8).reshape(len(pieces), n)
+        return _VALUES[codes], _WEIGHTS[codes]
+    if any(len(piece) == n for piece in pieces):
+        whole = [np.stack(_unpacked([piece], n), axis=1).tobytes() for piece in pieces]
+        return _unpacked(whole, n)
+    table = np.frombuffer(b"".join(pieces)).reshape(len(pieces), 2, n)
+    return table[:, 0], table[:, 1]
 
 
 def _keep(connection: Connection, key: _Key, pieces: Mapping[str, bytes]) -> None:
