@@ -7,13 +7,15 @@ The first makes a workspace of votes by people and a judge, and of scores, on SQ
 are read once, which also keeps columns beside the rows; then with the workspace opened anew; then
 again and again from one that stays open, as the reading page has it, which makes runs, votes and
 scores anew only if they changed. The second puts as many runs into MLflow (SQLite) as the workspace
-has, and orders them by a metric in turns with the leaderboard of all of them. Give ``nice`` and one
+has, and orders them by a metric in turns with the leaderboard of all of them, alone and with the
+table that a terminal of 200 columns shows. Give ``nice`` and one
 thread (``OMP_NUM_THREADS=1``) on a busy machine, and go by CPU time.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import tempfile
@@ -24,6 +26,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from rich.console import Console
 
 from evalcore.codec import to_json
 from evalcore.hashing import content_hash
@@ -31,6 +34,7 @@ from evalcore.records import Efficiency, EvalRun, Example, Message, ModelSpec
 from evalcore.stats.intervals import proportion_estimate
 from evalcore.store import Store, open_store
 from leaderboards.standings import standings
+from leaderboards.table import render
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -155,12 +159,14 @@ def middle(rounds: list[Took]) -> Took:
     return Took(*(median(values) for values in zip(*rounds, strict=True)))
 
 
-def opened_anew(folder: Path) -> Took:
+def opened_anew(folder: Path, *, shown: bool = False) -> Took:
     """Time a first reading: opening the workspace, and nothing read before."""
 
     def read() -> None:
         with open_store(folder) as store:
-            standings(store)
+            board = standings(store)
+        if shown:
+            Console(width=200, file=io.StringIO()).print(render(board))
 
     return timed(read)
 
@@ -215,17 +221,23 @@ def beside_mlflow(chosen: argparse.Namespace) -> None:
         fill(Path(folder) / "mlflow.db", experiment, chosen.runs)
         standings(store)
         print(f"{chosen.runs:,} runs; load {os.getloadavg()[0]:.1f}")
-        rounds: dict[str, list[Took]] = {"search_runs": [], "opened anew": [], "again": []}
+        workspace = Path(folder) / "out"
+        ours = {
+            "opened anew": lambda: opened_anew(workspace),
+            "opened anew, with its table": lambda: opened_anew(workspace, shown=True),
+            "again": lambda: timed(lambda: standings(store)),
+        }
+        rounds: dict[str, list[Took]] = {"search_runs": [], **{what: [] for what in ours}}
         for _ in range(3):
             rounds["search_runs"].append(timed(lambda: search(client, experiment)))
-            rounds["opened anew"].append(opened_anew(Path(folder) / "out"))
-            rounds["again"].append(timed(lambda: standings(store)))
+            for what, time_it in ours.items():
+                rounds[what].append(time_it())
         for what, took in rounds.items():
             say(what, middle(took))
-        for what in ("opened anew", "again"):
+        for what in ours:
             ratios = [
-                Took(theirs.wall_s / ours.wall_s, theirs.cpu_s / ours.cpu_s)
-                for theirs, ours in zip(rounds["search_runs"], rounds[what], strict=True)
+                Took(theirs.wall_s / took.wall_s, theirs.cpu_s / took.cpu_s)
+                for theirs, took in zip(rounds["search_runs"], rounds[what], strict=True)
             ]
             times = middle(ratios)
             print(f"search_runs / {what}: {times.wall_s:.1f} (CPU {times.cpu_s:.1f})")
