@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, cast, overload
 
+from evalcore.energy import EnergyMeter, energy_meter
 from evalcore.errors import InputError
 from evalcore.protocols import (
     Finished,
@@ -82,10 +83,13 @@ class LocalExecutor:
     ----------
     open_runners
         Called with the variants that have something to do.
+    energy
+        What counts energy; found on this machine unless it is given.
     """
 
-    def __init__(self, open_runners: OpenRunners) -> None:
+    def __init__(self, open_runners: OpenRunners, *, energy: EnergyMeter | None = None) -> None:
         self._open_runners = open_runners
+        self._energy = energy
 
     def carry_out(
         self, orders: Sequence[Order], store: Store, *, begin: Begin
@@ -95,10 +99,12 @@ class LocalExecutor:
         for order in orders:
             by_variant.setdefault(order.spec.fingerprint, []).append(order)
         specs = [some[0].spec for some in by_variant.values()]
+        energy = self._energy or energy_meter()
         with closing(self._open_runners(specs)) as runners:
             for runner in runners:
                 for order in by_variant[runner.spec.fingerprint]:
-                    yield Outcome(order, _answer_stages(runner, order, store, begin=begin))
+                    failures = _answer_stages(runner, order, store, begin=begin, energy=energy)
+                    yield Outcome(order, failures)
 
 
 def run_requests(runner: Runner, requests: Sequence[Request]) -> Iterator[Finished[Response]]:
@@ -124,29 +130,44 @@ def _has_images(request: Request) -> bool:
     return not isinstance(request, RollingRequest) and bool(request.images)
 
 
-def _answer_stages(runner: Runner, order: Order, store: Store, *, begin: Begin) -> list[str]:
+def _answer_stages(
+    runner: Runner, order: Order, store: Store, *, begin: Begin, energy: EnergyMeter
+) -> list[str]:
     """Answer a work and all that follows from it; stop at the first stage with failures."""
     stage: Stage | None = Stage(runner.spec, order.work, store)
     while stage is not None:
         advance = begin(f"{runner.spec.name} · {stage.work.name}", len(stage.jobs))
-        _answer(runner, stage, store, advance=advance)
+        _answer(runner, stage, store, advance=advance, energy=energy)
         if stage.failures:
             return stage.failures
         stage = stage.following()
     return []
 
 
-def _answer(runner: Runner, stage: Stage, store: Store, *, advance: Advance) -> None:
+def _answer(
+    runner: Runner, stage: Stage, store: Store, *, advance: Advance, energy: EnergyMeter
+) -> None:
     if runner.spec.backend not in PAID_BACKENDS:
         # A local model looks at all of them, again and again.
         requests: Sequence[Request] = [job.request for job in stage.jobs]
-        for finished in run_requests(runner, requests):
+        for finished in _metered(run_requests(runner, requests), energy):
             stage.keep([Batch(stage.jobs, finished)], advance=advance)
         return
     with store.claiming():
         for part in _unclaimed(runner.spec, stage.jobs, store):
             for finished in run_requests(runner, _Requests(part)):
                 stage.keep([Batch(part, finished)], advance=advance)
+
+
+def _metered(
+    answers: Iterator[Finished[Response]], energy: EnergyMeter
+) -> Iterator[Finished[Response]]:
+    """Add the energy that each batch took, without that of storing the one before."""
+    before = energy.now()
+    for finished in answers:
+        joules = energy.since(before)
+        yield replace(finished, efficiency=replace(finished.efficiency, joules=joules))
+        before = energy.now()
 
 
 def _unclaimed(spec: ModelSpec, jobs: Sequence[Job], store: Store) -> Iterator[list[Job]]:

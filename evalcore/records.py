@@ -371,6 +371,14 @@ class Efficiency:
     """Highest resident memory of the process (of the device on CUDA)."""
     size_on_disk_bytes: int = 0
     """Weight files of base and adapters."""
+    joules: float | None = None
+    """Energy that the whole machine, or its GPUs, used meanwhile; None where it doesn't tell."""
+
+    @property
+    def joules_per_token(self) -> float:
+        """Energy for each token read or generated; nan if it is not known or there were none."""
+        n_tokens = self.prefill_tokens + self.decode_tokens
+        return self.joules / n_tokens if self.joules is not None and n_tokens else float("nan")
 
     @property
     def prefill_tokens_per_s(self) -> float:

@@ -23,7 +23,7 @@ def costs_of(results: Mapping[str, Result], store: Store) -> dict[str, Cost]:
             memory_bytes=work.peak_memory_bytes or math.nan,
             decode_tokens_per_s=work.decode_tokens_per_s,
             prefill_tokens_per_s=work.prefill_tokens_per_s,
-            joules_per_token=math.nan,
+            joules_per_token=work.joules_per_token,
         )
         for fingerprint, (model, _metrics, work) in results.items()
     }

@@ -184,9 +184,13 @@ def _unranked(results: Mapping[str, Result], rating: Rating, *, level: float) ->
 
 
 def _efficiency(done: Sequence[Sequence[Any]]) -> Efficiency:
-    """Sum up the work on all tasks, and take its highest peaks."""
-    by_field = zip(*done, strict=True) if done else ((),) * 6
-    prefill_tokens, prefill_s, decode_tokens, decode_s, memory, disk = by_field
+    """Sum up the work on all tasks, and take its highest peaks.
+
+    Energy is not known if that of any work with tokens is not.
+    """
+    by_field = zip(*done, strict=True) if done else ((),) * 7
+    prefill_tokens, prefill_s, decode_tokens, decode_s, memory, disk, joules = by_field
+    counted = [x for x, *n in zip(joules, prefill_tokens, decode_tokens, strict=True) if any(n)]
     return Efficiency(
         prefill_tokens=sum(prefill_tokens),
         prefill_s=sum(prefill_s),
@@ -194,4 +198,5 @@ def _efficiency(done: Sequence[Sequence[Any]]) -> Efficiency:
         decode_s=sum(decode_s),
         peak_memory_bytes=max(memory, default=0),
         size_on_disk_bytes=max(disk, default=0),
+        joules=None if None in counted else math.fsum(counted),
     )

@@ -1,18 +1,21 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from evalcore.energy import EnergyMeter
 from evalcore.evaluate import evaluate
 from evalcore.executors import LocalExecutor
 from evalcore.prompting import answer_prompts
 from evalcore.protocols import GenerateRequest, Loglikelihood, Runner
-from evalcore.records import ModelSpec, SamplingParams
+from evalcore.records import Efficiency, ModelSpec, SamplingParams
 from evalcore.store import Store, open_store
 from evalcore.tasks import load_task
 from evalcore.tasks.prompt_sets import read_prompts
+from leaderboards.standings import standings
 from runners.fake import FakeRunner
 
 SPEC = ModelSpec(name="fake", backend="fake", weights="fake")
@@ -92,6 +95,27 @@ def test_evaluate_scores_every_example(task, store):
     assert (estimate.value, estimate.n) == (pytest.approx(11 / 12), 12)
     assert run.estimates["exact_match/easy"].value == 0.5
     assert run.efficiency.prefill_tokens == 12
+
+
+def test_evaluate_records_the_energy_that_the_machine_tells(task, store):
+    counted = count(100, 5)  # read before and after each batch
+    energy = EnergyMeter("a test", lambda: float(next(counted)))
+    executor = LocalExecutor(FakeHouse().open, energy=energy)
+    (run,) = evaluate([SPEC], [task], store, executor=executor, begin=silent)
+    n_batches = (next(counted) - 100) // 10
+    assert n_batches > 1
+    assert run.efficiency.joules == 5 * n_batches
+    (cost,) = standings(store).costs.values()
+    tokens = run.efficiency.prefill_tokens + run.efficiency.decode_tokens
+    assert cost.joules_per_token == pytest.approx(5 * n_batches / tokens)
+
+
+def test_energy_is_not_known_if_that_of_any_batch_is_not(store):
+    for joules in (2.0, None):
+        took = Efficiency(prefill_tokens=1, joules=joules)
+        store.add_responses("f" * 32, [], task_hash="t" * 32, took=took)
+    found = store.efficiency("f" * 32, "t" * 32)
+    assert (found.prefill_tokens, found.joules) == (2, None)
 
 
 def test_evaluate_again_opens_no_model_and_gives_the_same(task, store):

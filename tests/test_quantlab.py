@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from evalcore.codec import to_json
+from evalcore.energy import NOT_TOLD, EnergyMeter, energy_meter
 from evalcore.errors import InputError
 from evalcore.executors import LocalExecutor
 from evalcore.protocols import Completion, Distributions, Finished
-from evalcore.quantlab.energy import NOT_TOLD, EnergyMeter, energy_meter
 from evalcore.quantlab.keeping import kept_reports
 from evalcore.quantlab.records import QuantCheck
 from evalcore.quantlab.study import run_check

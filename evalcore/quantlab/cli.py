@@ -77,8 +77,8 @@ def quantize_check(
 
     A cluster answers the tasks alone; divergences, speed and memory are measured on this machine.
     """
+    from evalcore.energy import energy_meter
     from evalcore.progress import progress_bars
-    from evalcore.quantlab.energy import energy_meter
     from evalcore.quantlab.records import QuantCheck
     from evalcore.quantlab.study import run_check
     from evalcore.quantlab.texts import texts_of

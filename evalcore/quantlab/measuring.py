@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from evalcore.energy import EnergyMeter
 from evalcore.environment import environment
 from evalcore.hashing import content_hash
 from evalcore.protocols import Distributions, GenerateRequest, InspectableRunner
-from evalcore.quantlab.energy import EnergyMeter
 from evalcore.quantlab.records import QuantCheck
 from evalcore.records import Efficiency, Example, Message, SamplingParams, Score
 from evalcore.stats.divergence import kl_divergences, same_top
@@ -170,12 +170,11 @@ def measure_round(
     _answer(runner, text, _WARM_UP_TOKENS)
     before = energy.now()
     took = _answer(runner, text, _ANSWER_TOKENS)
-    joules = energy.since(before)
-    n_tokens = took.prefill_tokens + took.decode_tokens
+    took = replace(took, joules=energy.since(before))
     return {
         "prefill_tokens_per_s": took.prefill_tokens_per_s,
         "decode_tokens_per_s": took.decode_tokens_per_s,
-        "joules_per_token": math.nan if joules is None or not n_tokens else joules / n_tokens,
+        "joules_per_token": took.joules_per_token,
         "weights_bytes": float(runner.weights_bytes),
         "disk_bytes": float(took.size_on_disk_bytes),
     }

@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, cast
 
+from evalcore.energy import EnergyMeter
 from evalcore.errors import InputError
 from evalcore.evaluate import evaluate
 from evalcore.executors import Executor, LocalExecutor
 from evalcore.protocols import InspectableRunner, Runner, Task
-from evalcore.quantlab.energy import EnergyMeter
 from evalcore.quantlab.keeping import keep_report
 from evalcore.quantlab.measuring import (
     DIVERGENCE_METRICS,

@@ -180,7 +180,9 @@ class Responses(Database):
         columns = schema.work.c
         sums = [columns.prefill_tokens, columns.prefill_s, columns.decode_tokens, columns.decode_s]
         peaks = [columns.peak_memory_bytes, columns.size_on_disk_bytes]
+        is_known = sa.func.count(columns.joules) == sa.func.count()
         query = sa.select(
+            sa.case((is_known, sa.func.sum(columns.joules))).label("joules"),
             *[sa.func.coalesce(sa.func.sum(column), 0).label(column.name) for column in sums],
             *[sa.func.coalesce(sa.func.max(column), 0).label(column.name) for column in peaks],
         ).where(columns.fingerprint == fingerprint, columns.task_hash == task_hash)

@@ -28,7 +28,7 @@ __all__ = ["RUN_REPLACES", "RunHead", "Runs", "run_row"]
 RUN_REPLACES = ("record", "head", "created_utc")
 """What a run of the same work replaces."""
 
-_HEAD_VERSION = 1
+_HEAD_VERSION = 2
 _ESTIMATE = tuple(field.name for field in fields(Estimate))
 _NOTHING: Mapping[str, Any] = {}
 _EFFICIENCY = tuple(field.name for field in fields(Efficiency))

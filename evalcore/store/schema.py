@@ -40,7 +40,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -131,6 +131,7 @@ work = Table(
     Column("decode_s", Float, nullable=False),
     Column("peak_memory_bytes", Integer, nullable=False),
     Column("size_on_disk_bytes", Integer, nullable=False),
+    Column("joules", Float),  # null = the machine does not tell
     Column("created_utc", String(20), nullable=False),
     Index("work_by_run", "fingerprint", "task_hash"),
 )
