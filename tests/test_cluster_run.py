@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -244,9 +245,10 @@ def test_an_address_without_a_cluster_is_refused_in_ten_seconds(is_listening, pa
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path):
     model = ["-m", "fake:m", "-t", "tiny-choice", "-w", str(tmp_path)]
     program = [sys.executable, "-m", "evalcore", "eval", *model, "--executor", "ray?workers=1"]
-    with subprocess.Popen(
-        program, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as running:
+    # A suite that runs in the background has it ignored, and so would what it starts.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(program, **pipes, text=True, preexec_fn=heed) as running:
         while not (rays := ray_processes(running.pid)) and running.poll() is None:
             time.sleep(0.02)
         assert rays, running.communicate()
