@@ -1,6 +1,8 @@
 """Adapters that are merged before anything is rounded, against peft's own merge."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -66,10 +68,11 @@ def test_base_stack_and_merged_stack_are_three_variants(llama, collect):
     assert base != pytest.approx(merged, abs=1e-2)
 
 
-def test_merged_model_ends_its_answers_as_its_base_does(llama, run_model, collect):
-    (llama.folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 40]}))
+def test_merged_model_ends_its_answers_as_its_base_does(llama, tmp_path, run_model, collect):
+    base = replace(llama, folder=shutil.copytree(llama.folder, tmp_path / "base"))
+    (base.folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 40]}))
     request = GenerateRequest(prompt="What", params=SamplingParams(max_new_tokens=24))
-    texts = [model(llama, query) for query in ("combine=merge", "dtype=fp32")]
+    texts = [model(base, query) for query in ("combine=merge", "dtype=fp32")]
     one, other = [collect(run_model(text).generate([request]))[0] for text in texts]
     assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
 
