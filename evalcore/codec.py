@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from evalcore.records import (
@@ -29,7 +29,7 @@ _EXAMPLE_LISTS = ("follow_ups", "references", "choices")
 def jsonable(value: Any) -> Any:
     """Return records, mappings, sequences and sets as plain JSON types; nan, inf as None."""
     if is_dataclass(value) and not isinstance(value, type):
-        return jsonable(asdict(value))
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

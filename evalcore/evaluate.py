@@ -60,14 +60,14 @@ def evaluate(
     runs = {}
 
     def sum_up(spec: ModelSpec, done: Work) -> None:
-        runs[spec.fingerprint, done.key] = summarise(spec, by_hash[done.key], store)
+        runs[spec.fingerprint, done.key] = summarise(spec, by_hash[done.key], done, store)
 
     respond(specs, list(work.values()), store, executor=executor, begin=begin, done=sum_up)
     return [runs[spec.fingerprint, task_hash] for spec in specs for task_hash in work]
 
 
-def summarise(spec: ModelSpec, task: Task, store: Store) -> EvalRun:
-    """Score a model's stored answers to a task, and store scores and summary.
+def summarise(spec: ModelSpec, task: Task, work: Work, store: Store) -> EvalRun:
+    """Score a model's stored answers to a task, whose requests ``work`` has, and store the summary.
 
     The run's id depends on model and task alone, so that repeating it replaces it by its equal.
 
@@ -77,7 +77,7 @@ def summarise(spec: ModelSpec, task: Task, store: Store) -> EvalRun:
         If an answer is missing.
     """
     store.add_task(task)
-    items = _scored(spec, task, store)
+    items = _scored(spec, task, work, store)
     store.add_scores(
         Score(
             example_id=item.example.id,
@@ -114,9 +114,11 @@ def summarise(spec: ModelSpec, task: Task, store: Store) -> EvalRun:
     return run
 
 
-def _scored(spec: ModelSpec, task: Task, store: Store) -> list[ScoredExample]:
-    keys = {example.id: [r.key for r in task.requests(example)] for example in task.examples}
-    responses = store.responses(spec.fingerprint, [key for some in keys.values() for key in some])
+def _scored(spec: ModelSpec, task: Task, work: Work, store: Store) -> list[ScoredExample]:
+    keys: dict[str, list[str]] = {example.id: [] for example in task.examples}
+    for job in work.jobs:
+        keys[job.example.id].append(job.key)
+    responses = store.responses(spec.fingerprint, [job.key for job in work.jobs])
     items = []
     for example in task.examples:
         own = [responses[key] for key in keys[example.id]]

@@ -72,7 +72,12 @@ class Store(
             return {fingerprint: spec_from(spec) for fingerprint, spec in rows}
 
     def add_task(self, task: ExampleSet) -> None:
-        """Remember a task's settings and its examples in order."""
+        """Remember a task's settings and its examples in order, unless they are there."""
+        columns = schema.task_example.c
+        count = sa.select(sa.func.count()).where(columns.task_hash == task.hash)
+        with self._reading() as connection:
+            if connection.scalar(count) == len(task.examples) > 0:
+                return  # all of it is one transaction
         settings = jsonable(task.settings)
         head = {"task_hash": task.hash, "name": task.name, "settings": settings}
         places = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from evalcore.hashing import content_hash
 from evalcore.metrics import METRICS_VERSION, TextMetric
@@ -37,7 +38,7 @@ CHOICE_METRICS = ("accuracy", "accuracy_norm")
 PERPLEXITY_METRICS = ("bits_per_byte", "byte_perplexity", "word_perplexity", "token_perplexity")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FileTask:
     """What the three kinds share: a definition, its examples, its prompts and its metrics."""
 
@@ -67,7 +68,7 @@ class FileTask:
         """The metric that the definition names first."""
         return self.metric_names[0]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hash over everything that shapes a score: settings, examples and worked examples."""
         shots = [shot.id for shot in self.prompts.pool]
@@ -86,8 +87,6 @@ class ChoiceTask(FileTask):
     ``accuracy`` compares log-likelihoods of the whole choices, ``accuracy_norm`` those divided by
     the choice's length in bytes of UTF-8. Of equally likely choices the first one counts.
     """
-
-    __slots__ = ()
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
@@ -124,7 +123,7 @@ class ChoiceTask(FileTask):
         return proportion_estimate(values, groups=_groups(items))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerationTask(FileTask):
     """Answers are generated and measured as text."""
 
@@ -176,8 +175,6 @@ class PerplexityTask(FileTask):
     scores are N / U, weighted by U; the perplexity of all texts is exp(ΣN / ΣU), and bits per byte
     are ΣN / (ΣU ln 2). Only per-word and per-byte values compare between tokenizers.
     """
-
-    __slots__ = ()
 
     @property
     def higher_is_better(self) -> Mapping[str, bool]:
