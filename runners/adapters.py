@@ -52,6 +52,8 @@ _MATRICES = (
     ".lora_embedding_A",
     ".lora_embedding_B",
 )
+_COPY = ".base_layer.weight"
+"""What peft adds to an adapter of embeddings or output layer, unless told otherwise."""
 _EMBEDDINGS = ("embed_tokens", "embed_in", "wte", "word_embeddings")
 _OUTPUT_HEADS = ("lm_head", "embed_out")
 
@@ -65,6 +67,8 @@ class AdapterFolder:
     weight_file: Path
     tensors: Mapping[str, TensorHeader]
     """By name; empty for pickled weights, which can't be looked into without loading them."""
+    copies: tuple[str, ...] = ()
+    """Names of the base's own weights that are in the file, too, and have to equal the base's."""
 
     @property
     def sha256(self) -> str:
@@ -102,14 +106,18 @@ def read_adapter(folder: Path) -> AdapterFolder:
     if weight_file is None:
         names = " or ".join(ADAPTER_WEIGHT_FILES)
         raise ModelError(f"no weights ({names}) in adapter folder {folder}")
-    tensors = read_tensor_headers(weight_file)
+    found = read_tensor_headers(weight_file)
+    copies = tuple(name for name in found if name.endswith(_COPY))
+    tensors = {name: header for name, header in found.items() if name not in copies}
     for name in tensors:
         if not name.endswith(_MATRICES):
             raise ModelError(
                 f"adapter can't be part of an exact stack: besides low-rank matrices it holds "
                 f"{name} ({weight_file})"
             )
-    return AdapterFolder(folder=folder, config=config, weight_file=weight_file, tensors=tensors)
+    return AdapterFolder(
+        folder=folder, config=config, weight_file=weight_file, tensors=tensors, copies=copies
+    )
 
 
 def adapter_template(path: Path) -> str | None:
@@ -123,7 +131,7 @@ def adapter_template(path: Path) -> str | None:
 
 
 def check_fits(adapter: AdapterFolder, base: Checkpoint) -> None:
-    """Check that each matrix pair has a weight of its shape in the base.
+    """Check that each matrix pair has a weight of its shape in the base, and each copy its equal.
 
     A module counts as the same when the part of its name from the first number on is the same, so
     that prefixes such as ``transformer.`` don't matter. Pickled weights have no readable names;
@@ -152,6 +160,27 @@ def check_fits(adapter: AdapterFolder, base: Checkpoint) -> None:
             raise ModelError(
                 f"adapter was made for another base: {module} is {_by(present[0])} in "
                 f"{base.folder}, {_by(wanted)} in the adapter ({adapter.weight_file})"
+            )
+    _check_copies(adapter, base)
+
+
+def _check_copies(adapter: AdapterFolder, base: Checkpoint) -> None:
+    """Refuse an adapter whose copy of a base's weight, which peft would use, is another one."""
+    if not adapter.copies:
+        return
+    from runners.hf.tensors import read_tensor
+
+    names = {_local_name(name.removesuffix(".weight")): name for name in base.tensors}
+    tied = next((names[name] for name in _EMBEDDINGS if name in names), "")
+    for copy in adapter.copies:
+        local = _local_name(copy.removesuffix(_COPY))
+        name = names.get(local, tied if local in _OUTPUT_HEADS else "")
+        weight = read_tensor(base.weight_files, name)
+        own = read_tensor([adapter.weight_file], copy)
+        if weight is None or own is None or not weight.float().equal(own.float()):
+            raise ModelError(
+                f"adapter was made for another base: its copy of {local}.weight is not that of "
+                f"{base.folder} ({adapter.weight_file})"
             )
 
 

@@ -139,8 +139,8 @@ def convert(
     print(f"tokens of {done.n_checked_texts} texts are those of transformers")
     if done.n_fallback:
         print(
-            f"{done.n_fallback} matrices have rows that are no multiple of 256, which K-quants "
-            "need: llama.cpp gave them another type"
+            f"{done.n_fallback} matrices have rows that are no multiple of {done.row_multiple}, "
+            f"which {done.type} needs: llama.cpp gave them another type"
         )
 
 

@@ -313,7 +313,8 @@ def make_adapter(base: Path, *, modules: Sequence[str], name: str = "", **config
     for parameter_name, parameter in adapted.named_parameters():
         if "lora_" in parameter_name:
             torch.nn.init.normal_(parameter, std=0.2)
-    adapted.save_pretrained(folder)
+    changes_tokens = bool({"embed_tokens", "lm_head"} & set(modules))
+    adapted.save_pretrained(folder, save_embedding_layers=changes_tokens)
     return folder
 
 

@@ -26,7 +26,11 @@ def save(folder: Path, tokenizer, config) -> Path:
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     ).save_pretrained(folder)
@@ -99,19 +103,36 @@ def logprobs(run_model, text: str, collect) -> list[float]:
     return [one.logprob for one in collect(run_model(text).loglikelihood(REQUESTS))]
 
 
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "sentencepiece"])
+def stretched(rope_type: str, **more: float) -> dict[str, object]:
+    return {"rope_parameters": {"rope_type": rope_type, "rope_theta": 1e4, "factor": 3.0} | more}
+
+
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+YARN = {"original_max_position_embeddings": 16, "attention_factor": 0.9}
+SHAPES = {
+    "llama": {"head_dim": 32},
+    "llama-biases": {"attention_bias": True, "mlp_bias": True},
+    "llama-linear": stretched("linear"),
+    "llama-llama3": stretched("llama3", **LLAMA3),
+    "llama-yarn": stretched("yarn", **YARN),
+    "mistral": {"sliding_window": 64},
+    "qwen2": {"tie_word_embeddings": True},
+    "qwen2-yarn": stretched("yarn", **YARN),
+    "qwen3": {"head_dim": 32},
+}
+
+
+@pytest.mark.parametrize("kind", [*SHAPES, "sentencepiece"])
 def test_converted_model_equals_transformers(tmp_path_factory, run_model, collect, kind: str):
-    from transformers import LlamaConfig, MistralConfig, Qwen2Config
+    from transformers import AutoConfig
 
     from runners.gguf.vocabulary import _LLAMA3, _QWEN2
 
-    makers = {
-        "llama": (byte_level(_LLAMA3), LlamaConfig(**shape(head_dim=32))),
-        "mistral": (byte_level(_LLAMA3), MistralConfig(**shape(sliding_window=None))),
-        "qwen2": (byte_level(_QWEN2), Qwen2Config(**shape(tie_word_embeddings=True))),
-        "sentencepiece": (sentencepiece_like(), LlamaConfig(**shape())),
-    }
-    folder = save(tmp_path_factory.mktemp("converted") / kind, *makers[kind])
+    family = "llama" if kind == "sentencepiece" else kind.partition("-")[0]
+    config = AutoConfig.for_model(family, **shape(**SHAPES.get(kind, {})))
+    regex = _QWEN2 if family.startswith("qwen") else _LLAMA3
+    tokenizer = sentencepiece_like() if kind == "sentencepiece" else byte_level(regex)
+    folder = save(tmp_path_factory.mktemp("converted") / kind, tokenizer, config)
     file = convert(parse_model(f"hf:{folder}"), folder / "m.gguf", "F32").path
     wanted = logprobs(run_model, f"hf:{folder}?dtype=fp32", collect)
     got = logprobs(run_model, f"gguf:{file}?n_threads=1", collect)
@@ -125,11 +146,28 @@ def test_adapters_are_merged_before_anything_is_rounded(gguf_file, run_model, co
     assert logprobs(run_model, f"gguf:{file}", collect) == pytest.approx(wanted, abs=2e-3)
 
 
-def test_rows_that_k_quants_can_not_hold_are_counted(llama, tmp_path: Path, run_model, collect):
-    done = convert(parse_model(f"hf:{llama.folder}"), tmp_path / "m.gguf", "Q4_K_M")
-    assert done.n_fallback == sum(
-        len(tensor.shape) > 1 for tensor in read_header(Path(done.path)).tensors.values()
-    )
+def test_adapter_of_embeddings_is_merged(llama, new_adapter, tmp_path, run_model, collect):
+    adapter = new_adapter(llama.folder, modules=["embed_tokens", "lm_head"], name="ends", r=2)
+    stack = f"{llama.folder}+lora:{adapter}*0.5"
+    file = convert(parse_model(f"hf:{stack}"), tmp_path / "m.gguf", "F32").path
+    wanted = logprobs(run_model, f"hf:{stack.replace('+', '?dtype=fp32+', 1)}", collect)
+    got = logprobs(run_model, f"gguf:{file}?n_threads=1", collect)
+    assert got == pytest.approx(wanted, abs=2e-3)
+    assert got != pytest.approx(logprobs(run_model, f"hf:{llama.folder}", collect), abs=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["Q4_K_M", "Q8_0"])
+def test_rows_that_a_type_can_not_hold_are_counted(tmp_path_factory, run_model, collect, kind: str):
+    from transformers import LlamaConfig
+
+    from runners.gguf.vocabulary import _LLAMA3
+
+    config = LlamaConfig(**shape(hidden_size=40, intermediate_size=90))
+    folder = save(tmp_path_factory.mktemp("odd") / "odd", byte_level(_LLAMA3), config)
+    done = convert(parse_model(f"hf:{folder}"), folder / "m.gguf", kind)
+    tensors = read_header(Path(done.path)).tensors.values()
+    assert {tensor.type for tensor in tensors if len(tensor.shape) > 1} == {"F16"}
+    assert done.n_fallback == sum(len(tensor.shape) > 1 for tensor in tensors)
     assert all(value < 0 for value in logprobs(run_model, f"gguf:{done.path}", collect))
 
 
@@ -148,15 +186,22 @@ def test_nothing_is_left_of_a_conversion_that_fails(llama, tmp_path: Path, monke
 
 
 def test_other_architecture_is_refused(tiny_models, tmp_path: Path):
-    with pytest.raises(ModelError, match=r"model_type must be one of llama, mistral, qwen2 .*neox"):
+    with pytest.raises(
+        ModelError, match=r"model_type must be one of llama, mistral, qwen2, .*neox"
+    ):
         convert(parse_model(f"hf:{tiny_models['neox'].folder}"), tmp_path / "m.gguf", "F16")
 
 
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("config.json", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope_type"),
-        ("config.json", {"mlp_bias": True}, "with this mlp_bias can't be written"),
+        ("config.json", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "'dynamic'"),
+        (
+            "config.json",
+            {"rope_scaling": {"type": "yarn", "factor": 2.0, "beta_fast": 16.0}},
+            "beta_fast must be 32.0",
+        ),
+        ("config.json", {"model_type": "qwen3", "attention_bias": True}, "this attention_bias"),
         ("config.json", {"hidden_act": "gelu"}, "with this hidden_act can't be written"),
         ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}, "it changes text before"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, r"\(Whitespace\) is none of"),

@@ -90,6 +90,13 @@ def test_adapter_for_another_base_is_refused(gguf_file, llama):
     assert "adapter was made for another base: blk.0.attn_q.weight is 256 x 256" in message
 
 
+def test_adapter_with_a_copy_of_the_base_needs_to_be_written_first(llama, new_adapter, gguf_file):
+    adapter = new_adapter(llama.folder, modules=["lm_head"], name="head", r=2)
+    file = gguf_file(f"hf:{llama.folder}")
+    with pytest.raises(ModelError, match=r"holds .*lm_head.base_layer.weight, which can't be comp"):
+        resolve(parse_model(f"gguf:{file}+lora:{adapter}"))
+
+
 def test_adapter_file_of_another_architecture_is_refused(gguf_file, tmp_path: Path):
     from gguf import GGUFWriter
 

@@ -93,6 +93,16 @@ def test_adapter_with_resized_embeddings_is_refused(llama, adapter):
     assert f"besides low-rank matrices it holds {name}" in refusal(llama, adapter)
 
 
+def test_copy_of_the_embeddings_has_to_be_that_of_the_base(llama, new_adapter, tmp_path):
+    made = new_adapter(llama.folder, modules=["embed_tokens"], name="copies", r=2)
+    adapter = shutil.copytree(made, tmp_path / "copies")
+    name = "base_model.model.model.embed_tokens.base_layer.weight"
+    resolve(parse_model(f"hf:{llama.folder}+lora:{adapter}"))
+    change_tensors(adapter, lambda ts: ts | {name: ts[name] + 1})
+    said = refusal(llama, adapter)
+    assert "its copy of embed_tokens.weight is not that of" in said
+
+
 def test_same_adapter_under_two_names_is_refused(llama, adapter):
     with pytest.raises(ModelError, match="'adapter' is in the stack twice; give it one weight"):
         resolve(parse_model(f"hf:{llama.folder}+lora:{llama.adapters['first']}+lora:{adapter}*0.5"))

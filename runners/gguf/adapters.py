@@ -56,6 +56,11 @@ def _resolved(adapter: Adapter, base: GgufHeader) -> Adapter:
     files = read_adapter(folder)
     for module, shape in matrix_pairs(files.tensors).items():
         _check_shape(_name(module, base, files.weight_file), shape, base, files.weight_file)
+    if files.copies:
+        raise ModelError(
+            f"adapter holds {files.copies[0]}, which can't be compared with a GGUF file; write it "
+            f"by parity convert lora:FOLDER gguf:FILE --base hf:BASE ({files.weight_file})"
+        )
     return replace(adapter, path=str(folder), sha256=files.sha256)
 
 

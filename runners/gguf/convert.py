@@ -18,6 +18,7 @@ from runners.checkpoints import Checkpoint, read_checkpoint
 from runners.gguf.header import FILE_TYPES, GgufHeader, read_header
 from runners.gguf.library import last_error, library, require
 from runners.gguf.names import ARCHITECTURES, gguf_name, is_rotated, rotated
+from runners.gguf.rope import read_rope
 from runners.gguf.tokenizer import NORMALIZER_KEY, GgufTokenizer
 from runners.gguf.vocabulary import CHECK_TEXTS, Vocabulary, read_vocabulary
 from runners.places import locate
@@ -52,7 +53,6 @@ CONVERSION_TYPES: Final = (
 )
 """Types that need no importance matrix."""
 
-_K_ROWS = 256
 _MARK_KEYS: Final[Mapping[str, str]] = {
     "bos": "tokenizer.ggml.bos_token_id",
     "eos": "tokenizer.ggml.eos_token_id",
@@ -69,9 +69,11 @@ class Conversion:
     type: str
     size_bytes: int
     n_tensors: int
+    row_multiple: int
+    """What rows have to be a multiple of to be held in this type."""
     n_fallback: int
-    """Matrices of a K-quant file whose rows are no multiple of 256, so that llama.cpp chose a type
-    of nearly the same size for them."""
+    """Matrices whose rows are not, so that llama.cpp chose another type for them: one of nearly the
+    same size, or F16 where rows are no multiple of 32."""
     n_checked_texts: int
     """Texts that llama.cpp cuts into the same tokens as transformers does."""
 
@@ -146,12 +148,21 @@ def convert(
         )
     checkpoint = read_checkpoint(locate(spec.weights, revision=spec.revision))
     architecture = gguf_architecture(checkpoint)
+    rope = read_rope(checkpoint, architecture)
     tokenizer, vocabulary = _vocabulary(checkpoint)
     with beside(path) as folder:
         whole = folder / "whole.gguf"
         note("merging and writing")
         first = kind if kind in ("F32", "F16", "BF16") else "F32"
-        _write(whole, spec, checkpoint, vocabulary, architecture=architecture, kind=first)
+        with _writer(whole, architecture, spec) as writer:
+            _add_configuration(writer, checkpoint.config)
+            rope.describe(writer)
+            _add_vocabulary(writer, vocabulary)
+            writer.add_file_type(_file_type(first))
+            for name, tensor in _tensors(spec, checkpoint, architecture):
+                _add_tensor(writer, name, tensor, first)
+            if rope.divisors is not None:
+                _add_tensor(writer, "rope_freqs.weight", rope.divisors, first)
         note("comparing tokens")
         n_texts = _check_tokens(whole, tokenizer)
         finished = whole
@@ -166,6 +177,7 @@ def convert(
         type=kind,
         size_bytes=header.size_bytes,
         n_tensors=len(header.tensors),
+        row_multiple=_row_multiple(kind),
         n_fallback=_n_fallback(header, kind),
         n_checked_texts=n_texts,
     )
@@ -186,29 +198,19 @@ def gguf_architecture(checkpoint: Checkpoint) -> str:
             f"model_type must be one of {', '.join(ARCHITECTURES)} to be written as GGUF; got "
             f"{kind!r} ({where})"
         )
+    window = int(config["max_position_embeddings"])
     unknown = {
-        "attention_bias": kind != "qwen2" and config.get("attention_bias"),
-        "mlp_bias": config.get("mlp_bias"),
+        "attention_bias": kind == "qwen3" and config.get("attention_bias"),
+        "mlp_bias": kind not in ("llama", "mistral") and config.get("mlp_bias"),
         "quantization_config": config.get("quantization_config"),
         "use_sliding_window": config.get("use_sliding_window"),
-        "sliding_window": kind == "mistral" and config.get("sliding_window"),
-        "rope_type": _rope(config).get("rope_type", "default") != "default",
+        "sliding_window": kind == "mistral" and (config.get("sliding_window") or window) < window,
         "hidden_act": config.get("hidden_act", "silu") != "silu",
     }
     for field, is_set in unknown.items():
         if is_set:
             raise ModelError(f"a model with this {field} can't be written as GGUF ({where})")
     return ARCHITECTURES[kind]
-
-
-def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    old = config.get("rope_scaling") or {}
-    old = {"rope_type": old.get("rope_type") or old.get("type", "default")} | dict(old)
-    return (
-        {"rope_theta": config.get("rope_theta", 10000.0)}
-        | old
-        | dict(config.get("rope_parameters") or {})
-    )
 
 
 def _vocabulary(checkpoint: Checkpoint) -> tuple[Any, Vocabulary]:
@@ -241,33 +243,27 @@ def beside(path: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
-def _write(
-    path: Path,
-    spec: ModelSpec,
-    checkpoint: Checkpoint,
-    vocabulary: Vocabulary,
-    *,
-    architecture: str,
-    kind: str,
-) -> None:
+@contextmanager
+def _writer(path: Path, architecture: str, spec: ModelSpec) -> Iterator[GGUFWriter]:
+    """Give a writer, and write what it was told."""
     from gguf import GGUFWriter
 
     writer = GGUFWriter(str(path), architecture)
-    _add_configuration(writer, checkpoint.config, architecture)
     writer.add_name(spec.name)
     if spec.licence:
         writer.add_license(spec.licence)
-    writer.add_file_type(next(n for n, name in FILE_TYPES.items() if name == kind))
-    _add_vocabulary(writer, vocabulary)
-    for name, tensor in _tensors(spec, checkpoint, architecture):
-        _add_tensor(writer, name, tensor, kind)
+    yield writer
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _add_configuration(writer: GGUFWriter, config: Mapping[str, Any], architecture: str) -> None:
+def _file_type(kind: str) -> int:
+    return next(number for number, name in FILE_TYPES.items() if name == kind)
+
+
+def _add_configuration(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
     n_heads = int(config["num_attention_heads"])
     head_size = int(config.get("head_dim") or config["hidden_size"] // n_heads)
     writer.add_context_length(int(config["max_position_embeddings"]))
@@ -279,7 +275,6 @@ def _add_configuration(writer: GGUFWriter, config: Mapping[str, Any], architectu
     writer.add_key_length(head_size)
     writer.add_value_length(head_size)
     writer.add_rope_dimension_count(head_size)
-    writer.add_rope_freq_base(float(_rope(config)["rope_theta"]))
     writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
     writer.add_vocab_size(int(config["vocab_size"]))
 
@@ -344,7 +339,15 @@ def _merged(spec: ModelSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
                     f"adapter {adapter.name!r} can't be merged: {module} has no weight of its own "
                     f"({adapter.path})"
                 )
-            weights[name] += factors.factor * (factors.up.float() @ factors.down.float())
+            change = factors.factor * (factors.up.float() @ factors.down.float())
+            if gguf_name(module) == "token_embd":
+                if checkpoint.config.get("tie_word_embeddings"):
+                    raise ModelError(
+                        f"adapter {adapter.name!r} can't be merged: {module} shares its weight "
+                        f"with the output layer ({adapter.path})"
+                    )
+                change = change.T  # A has a column for each token, the embeddings a row
+            weights[name] += change
     return weights
 
 
@@ -395,15 +398,18 @@ def _check_tokens(path: Path, tokenizer: Any) -> int:
 def _quantise(source: Path, target: Path, kind: str) -> None:
     lib = library()
     parameters = lib.llama_model_quantize_default_params()
-    parameters.ftype = next(n for n, name in FILE_TYPES.items() if name == kind)
+    parameters.ftype = _file_type(kind)
     parameters.nthread = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     last_error()
     if lib.llama_model_quantize(str(source).encode(), str(target).encode(), parameters) != 0:
         raise ModelError(f"llama.cpp can't quantise to {kind}: {last_error()}")
 
 
+def _row_multiple(kind: str) -> int:
+    """Return how many numbers share a scale, all of which have to be of one row."""
+    return 256 if "_K" in kind else 32 if kind.startswith("Q") else 1
+
+
 def _n_fallback(header: GgufHeader, kind: str) -> int:
-    if "_K" not in kind:
-        return 0
     matrices = [tensor for tensor in header.tensors.values() if len(tensor.shape) > 1]
-    return sum(tensor.shape[-1] % _K_ROWS != 0 for tensor in matrices)
+    return sum(tensor.shape[-1] % _row_multiple(kind) != 0 for tensor in matrices)

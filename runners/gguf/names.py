@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ARCHITECTURES", "gguf_name", "is_rotated", "rotated"]
 
-ARCHITECTURES: Final[Mapping[str, str]] = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2"}
+ARCHITECTURES: Final[Mapping[str, str]] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+}
 """llama.cpp's architecture by the ``model_type`` of transformers."""
 
 _WHOLE: Final[Mapping[str, str]] = {
@@ -26,6 +31,8 @@ _OF_A_LAYER: Final[Mapping[str, str]] = {
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",

@@ -160,7 +160,10 @@ def _pre_tokenizer(content: Mapping[str, Any], folder: Path) -> str:
         if len(steps) == len(wanted) and all(map(_is_step, steps, wanted))
     ]
     if not found:
-        kinds = ", ".join(str(one.get("type")) for one in steps)
+        kinds = ", ".join(
+            f"{one.get('type')}{' with add_prefix_space' if one.get('add_prefix_space') else ''}"
+            for one in steps
+        )
         raise ModelError(
             f"tokenizer can't be written as GGUF: its pre-tokenizer ({kinds}) is none of "
             f"{', '.join(_PRE_TOKENIZERS)} ({folder})"

@@ -48,9 +48,10 @@ def is_as_it_is(spec: ModelSpec) -> bool:
     if len(spec.adapters) != 1 or spec.combination is not None:
         return False
     (adapter,) = spec.adapters
-    config = read_adapter(Path(adapter.path)).config
+    files = read_adapter(Path(adapter.path))
     own = ("rank_pattern", "alpha_pattern", "use_rslora")
-    return adapter.weight == 1 and not any(config.get(key) for key in own)
+    is_plain = not files.copies and not any(files.config.get(key) for key in own)
+    return adapter.weight == 1 and is_plain
 
 
 def write_stack(spec: ModelSpec, folder: Path) -> Path:
