@@ -142,9 +142,11 @@ def _unused_template(spec: ModelSpec, task: Task) -> Iterator[str]:
     """Say that a template which was asked for had no turns to write."""
     if not isinstance(task, HarnessTask) or spec.chat_template is None:
         return
+    if task.asking.apply_chat_template:
+        return
     yield (
         f"prompts are plain text, without the chat template {spec.chat_template}; "
-        "with it: parity-lm-eval --model parity --apply_chat_template"
+        f"with it: -t '{task.name}{'&' if task.asking.words else '?'}apply_chat_template'"
     )
 
 

@@ -14,7 +14,7 @@ from lm_eval.api.model import LM  # type: ignore[import-untyped]
 from lm_eval.api.registry import register_model  # type: ignore[import-untyped]
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from evalcore.errors import InputError, ModelError
+from evalcore.errors import InputError
 from evalcore.hashing import content_hash
 from evalcore.protocols import (
     Completion,
@@ -126,14 +126,7 @@ class ParityLM(LM):  # type: ignore[misc]
         Without a generation prompt, the last turn is left open.
         """
         turns = [Message(role=cast(Role, t["role"]), content=t["content"]) for t in chat_history]
-        goes_on = not add_generation_prompt
-        try:
-            return self._encoder.render(turns, goes_on=goes_on)
-        except ModelError:
-            without = [turn for turn in turns if turn.role != "system"]
-            if without == turns:
-                raise
-            return self._encoder.render(without, goes_on=goes_on)
+        return self._encoder.written(turns, goes_on=not add_generation_prompt)
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         """Return the variant's chat template; a name for another one is refused.

@@ -43,7 +43,10 @@ class TokenWork:
         """Tokenise prompts; InputError for sampling parameters outside their ranges."""
         for params in dict.fromkeys(replace(request.params, seed=0) for request in requests):
             check_params(params, self.window)
-        return self.encoder.prompts([request.prompt for request in requests])
+        return self.encoder.prompts(
+            [request.prompt for request in requests],
+            as_text=[request.turns_as_text for request in requests],
+        )
 
     def jobs(
         self, requests: Sequence[GenerateRequest], prompts: Sequence[Sequence[int]]

@@ -13,6 +13,7 @@ from evalcore.protocols import Completion, GenerateRequest, Loglikelihood, Score
 from evalcore.records import ModelSpec
 from evalcore.tasks import load_task, load_tasks
 from evalcore.tasks.harness import sampling_params
+from evalcore.tasks.harness_settings import HarnessSettings, prompt_of, split_settings, stand_in
 
 pytestmark = [
     # What datasets and the metrics' libraries say of themselves is not ours to mend.
@@ -386,8 +387,9 @@ TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize("name", ["choice", "answers"])
-def test_chat_template_is_applied_as_the_harness_does(harness_files, llama, tmp_path, name):
+@pytest.fixture
+def chat_samples(harness_files, llama, tmp_path):
+    """Give a function that lets the harness ask a model in turns, and what it was asked with."""
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -395,24 +397,101 @@ def test_chat_template_is_applied_as_the_harness_does(harness_files, llama, tmp_
 
     folder = shutil.copytree(llama.folder, tmp_path / "chat")
     (folder / "chat_template.jinja").write_text(TEMPLATE)
-    samples = [
-        simple_evaluate(
+
+    def ask(model, path, **settings):
+        (samples,) = simple_evaluate(
             model=model,
             model_args={"pretrained": str(folder), "dtype": "float32"},
-            tasks=[str(harness_files / f"{name}.yaml")],
+            tasks=[str(path)],
             task_manager=TaskManager(include_defaults=False),
             device="cpu",
             batch_size=1,
             limit=3,
             bootstrap_iters=0,
             apply_chat_template=True,
-            system_instruction="Be brief.",
-        )["samples"][f"local_{name}"]
-        for model in ("hf", "parity")
+            **settings,
+        )["samples"].values()
+        return samples
+
+    return folder, ask
+
+
+@pytest.mark.parametrize("name", ["choice", "answers"])
+def test_chat_template_is_applied_as_the_harness_does(harness_files, chat_samples, name):
+    path = harness_files / f"{name}.yaml"
+    samples = [
+        chat_samples[1](model, path, system_instruction="Be brief.") for model in ("hf", "parity")
     ]
     assert [s["arguments"] for s in samples[0]] == [s["arguments"] for s in samples[1]]
     for theirs, ours in zip(*(flat(some) for some in samples), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4) if name == "choice" else ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("choice", {}),
+        ("answers", {"system_instruction": "Be brief & kind.", "num_fewshot": 2}),
+        ("answers", {"fewshot_as_multiturn": False}),
+        ("opened", {"system_instruction": "Say it."}),
+        ("last_word", {"system_instruction": "Say it."}),
+    ],
+)
+def test_tasks_ask_in_turns_as_the_harness_does(
+    harness_files, chat_samples, run_model, collect, name, settings
+):
+    folder, ask = chat_samples
+    path = harness_files / f"{name}.yaml"
+    if name == "opened":
+        own = KINDS["choice"] | {"gen_prefix": "It is"}
+        path.write_text(yaml.safe_dump(definition(harness_files, name, own)))
+    if name == "last_word":
+        without_mark = TEMPLATE.removeprefix("{{ bos_token }}")
+        (folder / "chat_template.jinja").write_text(REFUSING + without_mark)
+    said = HarnessSettings(apply_chat_template=True, **settings).words
+    task = load_task(f"lm_eval:{path}{said}", limit=3)
+    assert task.name == f"lm_eval:local_{name}{said}"
+    items = answer(task, run_model(f"hf:{folder}?dtype=fp32"), collect)
+    theirs = {sample["doc_id"]: sample for sample in ask("hf", path, **settings)}
+    for item in items:
+        wanted = flat([theirs[item.example.metadata["doc_id"]]])
+        if task.kind == "generate":
+            assert [response.text for response in item.responses] == wanted
+        else:
+            logprobs = [response.logprob for response in item.responses]
+            assert logprobs == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x?chat", "must be one of apply_chat_template, .*; got 'chat'"),
+        ("x?num_fewshot=2&num_fewshot=3", "num_fewshot is said twice"),
+        ("x?num_fewshot=-1", "num_fewshot must be 0 or more; got '-1'"),
+        ("x?apply_chat_template=yes", "must be true or false; got 'yes'"),
+        ("x?fewshot_as_multiturn", "needs apply_chat_template"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(text, told):
+    with pytest.raises(TaskError, match=told):
+        split_settings(text)
+
+
+def test_settings_survive_the_name():
+    settings = HarnessSettings(system_instruction="50% & more\nnow", num_fewshot=0)
+    assert split_settings(f"x{settings.words}") == ("x", settings)
+    assert HarnessSettings().words == ""
+
+
+def test_text_around_turns_is_refused():
+    text = stand_in([{"role": "user", "content": "a"}])
+    assert len(prompt_of(text)) == 1
+    for spoiled in (f"Q: {text}", f"{text} A:"):
+        with pytest.raises(TaskError, match="writes text around"):
+            prompt_of(spoiled)
+
+
+REFUSING = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
 
 
 def flat(samples):

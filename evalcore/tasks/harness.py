@@ -10,7 +10,7 @@ import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,7 @@ from evalcore.protocols import (
 )
 from evalcore.records import Estimate, Example, SamplingParams
 from evalcore.tasks.harness_metrics import Aggregation, aggregation
+from evalcore.tasks.harness_settings import HarnessSettings, prompt_of
 
 __all__ = [
     "FEWSHOT_SEED",
@@ -116,11 +117,13 @@ class HarnessTask:
     """The harness's task object, with its requests built."""
     documents: Mapping[str, Document]
     """By example id, in order."""
+    asking: HarnessSettings = field(default_factory=HarnessSettings)
+    """How the prompts were made."""
 
     @property
     def name(self) -> str:
-        """The harness's name for it behind ``lm_eval:``."""
-        return f"{PREFIX}{self.harness.task_name}"
+        """The harness's name for it behind ``lm_eval:``, with settings that are not its own."""
+        return f"{PREFIX}{self.harness.task_name}{self.asking.words}"
 
     @property
     def kind(self) -> str:
@@ -164,12 +167,13 @@ class HarnessTask:
 
     @cached_property
     def settings(self) -> Mapping[str, object]:
-        """Version of the harness, the task's definition, and seeds."""
+        """Version of the harness, the task's definition, seeds, and settings unlike its own."""
         return {
             "lm_eval": importlib.import_module("lm_eval").__version__,
             "definition": json.loads(canonical(self.harness.dump_config())),
             "version": str(self.harness.VERSION),
             "fewshot_seed": FEWSHOT_SEED,
+            **self.asking.unusual,
         }
 
     def requests(self, example: Example) -> Sequence[Request]:
@@ -226,13 +230,21 @@ class HarnessTask:
 def _request(instance: Any, repeat: int) -> Request:
     match instance.request_type:
         case "loglikelihood":
-            context, continuation = instance.args
-            return LoglikelihoodRequest(context=context, continuation=continuation)
+            context = prompt_of(instance.args[0])
+            return LoglikelihoodRequest(
+                context=context,
+                continuation=instance.args[1],
+                turns_as_text=not isinstance(context, str),
+            )
         case "loglikelihood_rolling":
             return RollingRequest(text=instance.args[0], scores_marks=True)
         case _:
-            prompt, settings = instance.args
-            return GenerateRequest(prompt=prompt, params=sampling_params(settings, seed=repeat))
+            prompt = prompt_of(instance.args[0])
+            return GenerateRequest(
+                prompt=prompt,
+                params=sampling_params(instance.args[1], seed=repeat),
+                turns_as_text=not isinstance(prompt, str),
+            )
 
 
 def _plain(response: Response, *, is_rolling: bool) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from evalcore.tasks.harness import (
     HarnessTask,
     canonical,
 )
+from evalcore.tasks.harness_settings import HarnessSettings, prompt_of, split_settings, stand_in
 
 __all__ = ["load_harness_tasks"]
 
@@ -42,7 +44,8 @@ def load_harness_tasks(name_or_path: str, *, limit: int | None = None) -> list[H
     name_or_path
         A name that the harness knows, or the path of a YAML file in its format; in it, paths of
         data files are relative to the current folder. A group's file may name tasks that are
-        defined in the same folder.
+        defined in the same folder. Settings may follow, see
+        :mod:`evalcore.tasks.harness_settings`.
     limit
         Keep only the first so many examples, of each task.
 
@@ -52,21 +55,32 @@ def load_harness_tasks(name_or_path: str, *, limit: int | None = None) -> list[H
         If the harness isn't installed, doesn't know the task or can't get its data; for images or
         sound, and for tasks that run what a model writes.
     """
+    name_or_path, settings = split_settings(name_or_path)
     module = _imported("lm_eval.tasks")
     with _seeded():
-        return [_built(task, limit) for task in _load(module, name_or_path)]
+        return [_built(task, limit, settings) for task in _load(module, name_or_path)]
 
 
-def _built(task: Any, limit: int | None) -> HarnessTask:
+def _built(task: Any, limit: int | None, settings: HarnessSettings) -> HarnessTask:
     _refuse_unknown(task)
-    if task.get_config("num_fewshot") is None:
-        task.set_config(key="num_fewshot", value=0)
+    if task.get_config("num_fewshot") == 0:
+        # As in the harness: such a definition means it.
+        settings = replace(settings, num_fewshot=None)
+    elif settings.num_fewshot is not None or task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=settings.num_fewshot or 0)
     task.set_fewshot_seed(seed=FEWSHOT_SEED)
     try:
-        task.build_all_requests(limit=limit)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        task.build_all_requests(
+            limit=limit,
+            system_instruction=settings.system_instruction,
+            apply_chat_template=settings.apply_chat_template,
+            fewshot_as_multiturn=settings.fewshot_as_multiturn,
+            chat_template=stand_in if settings.apply_chat_template else None,
+        )
+        documents = _documents(task)
+    except (ValueError, KeyError, TypeError, AttributeError, TaskError) as error:
         raise TaskError(f"{PREFIX}{task.task_name}: {_one_line(error)}") from error
-    return HarnessTask(harness=task, documents=_documents(task))
+    return HarnessTask(harness=task, documents=documents, asking=settings)
 
 
 def _imported(module: str) -> Any:
@@ -163,11 +177,12 @@ def _example(task: Any, number: int, instances: Sequence[Any], identity: str) ->
     is_choice = first.request_type == "loglikelihood"
     target = task.doc_to_target(first.doc)
     choices = tuple(instance.args[1] for instance in instances) if is_choice else ()
+    prompt = prompt_of(str(first.args[0]))
     if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(choices):
         target = choices[target]
     return Example(
         id=identity,
-        messages=(Message(role="user", content=str(first.args[0])),),
+        messages=(Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt,
         references=tuple(str(t) for t in (target if isinstance(target, list) else [target])),
         choices=choices,
         metadata={"doc_id": number, "doc": json.loads(canonical(first.doc))},

@@ -64,9 +64,14 @@ class Encoder:
             "can't be scored without a context"
         )
 
-    def prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Tokenise prompts; an empty one becomes the first-token mark."""
-        texts, marks = self._texts_and_marks(prompts)
+    def prompts(
+        self, prompts: Sequence[Prompt], *, as_text: Sequence[bool] = ()
+    ) -> list[list[int]]:
+        """Tokenise prompts; an empty one becomes the first-token mark.
+
+        ``as_text`` says of each whether its turns are :meth:`written`; of none where it is empty.
+        """
+        texts, marks = self._texts_and_marks(prompts, as_text=as_text)
         ids = self._tokenise(texts)
         return [
             mark + ids[text] or [self.first_token] for text, mark in zip(texts, marks, strict=True)
@@ -84,7 +89,10 @@ class Encoder:
             Tokens of context and continuation. The context always has one, for an empty text the
             first-token mark. The continuation has none only if its text is empty.
         """
-        rendered, marks = self._texts_and_marks([request.context for request in requests])
+        rendered, marks = self._texts_and_marks(
+            [request.context for request in requests],
+            as_text=[request.turns_as_text for request in requests],
+        )
         contexts = [text.rstrip() for text in rendered]
         wholes = [
             text + request.continuation for text, request in zip(rendered, requests, strict=True)
@@ -143,20 +151,23 @@ class Encoder:
         return {int(token) for token in ends if token is not None}
 
     def _texts_and_marks(
-        self, prompts: Sequence[Prompt], *, n_images: Sequence[int] = ()
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        as_text: Sequence[bool] = (),
+        n_images: Sequence[int] = (),
     ) -> tuple[list[str], list[list[int]]]:
-        texts = [
-            self._shown(prompt, sum(n_images))
-            if isinstance(prompt, str)
-            else self.render(prompt, n_images=n_images)
-            for prompt in prompts
-        ]
-        marks = [
-            self._marks_before(text)
-            if isinstance(prompt, str) or not self._template_brings_marks
-            else []
-            for prompt, text in zip(prompts, texts, strict=True)
-        ]
+        texts, marks = [], []
+        for prompt, is_written in zip(prompts, as_text or [False] * len(prompts), strict=True):
+            is_text = isinstance(prompt, str) or is_written
+            if isinstance(prompt, str):
+                texts.append(self._shown(prompt, sum(n_images)))
+            elif is_written:
+                texts.append(self.written(prompt))
+            else:
+                texts.append(self.render(prompt, n_images=n_images))
+            has_marks = self._template_brings_marks and not is_text
+            marks.append([] if has_marks else self._marks_before(texts[-1]))
         return texts, marks
 
     def _marks_before(self, text: str) -> list[int]:
@@ -214,6 +225,30 @@ class Encoder:
                 f"the chat template of model {self._spec.name!r} refuses the turns {roles}: {error}"
             ) from None
         return text
+
+    def written(self, turns: Sequence[Message], *, goes_on: bool | None = None) -> str:
+        """Write turns as lm-evaluation-harness does.
+
+        Parameters
+        ----------
+        turns
+            At least one; those of the system are left out where the template refuses them.
+        goes_on
+            Whether the last turn is left open; None means if it is the assistant's.
+
+        Raises
+        ------
+        ModelError
+            If there is no template, or it refuses the other turns.
+        """
+        goes_on = turns[-1].role == "assistant" if goes_on is None else goes_on
+        try:
+            return self.render(turns, goes_on=goes_on)
+        except ModelError:
+            others = [turn for turn in turns if turn.role != "system"]
+            if len(others) == len(turns):
+                raise
+            return self.render(others, goes_on=goes_on)
 
     def _tokenise(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """Tokenise each distinct text once, all in one call, with no marks."""
