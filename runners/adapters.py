@@ -43,6 +43,12 @@ _BEYOND_LOW_RANK: Final[Mapping[str, str]] = {
 }
 """Fields of adapter_config.json that, when set, break the sum of the stack."""
 
+_NUMBERS: Final = (
+    ("r", int, "a whole number of at least 1", "rank_pattern"),
+    ("lora_alpha", (int, float), "a number", "alpha_pattern"),
+)
+"""Field, type, the type in words, and the field that has other values for some modules."""
+
 _HARMLESS_INITS = (None, True, False, "gaussian", "orthogonal", "eva")
 """Ways to begin training that leave the base as it is; the others (PiSSA, OLoRA, …) change it."""
 
@@ -190,6 +196,12 @@ def _check_config(config: Mapping[str, Any], folder: Path) -> None:
         raise ModelError(
             f"adapter's peft_type must be LORA; got {config.get('peft_type')!r} ({where})"
         )
+    _check_numbers(config, where)
+    if not isinstance(config.get("target_modules"), str | list | None):
+        raise ModelError(
+            f"adapter's target_modules must be names or a pattern; got "
+            f"{config['target_modules']!r} ({where})"
+        )
     for field, reason in _BEYOND_LOW_RANK.items():
         if config.get(field):
             raise ModelError(
@@ -207,6 +219,17 @@ def _check_config(config: Mapping[str, Any], folder: Path) -> None:
             "base's weights; save it again with path_initial_model_for_weight_conversion "
             f"({where})"
         )
+
+
+def _check_numbers(config: Mapping[str, Any], where: Path) -> None:
+    """Check rank and scaling, those of single modules included."""
+    for field, kind, wanted, pattern in _NUMBERS:
+        by_module = config.get(pattern) or {}
+        if not isinstance(by_module, dict):
+            raise ModelError(f"adapter's {pattern} must name modules; got {by_module!r} ({where})")
+        for number in (config.get(field), *by_module.values()):
+            if not isinstance(number, kind) or (field == "r" and number < 1):
+                raise ModelError(f"adapter's {field} must be {wanted}; got {number!r} ({where})")
 
 
 def matrix_pairs(tensors: Mapping[str, TensorHeader]) -> dict[str, tuple[int, ...]]:

@@ -153,7 +153,22 @@ def _check_new(name: str, files: AdapterFolder, new: Mapping[int, str]) -> None:
 
 
 def added_tokens(folder: Path) -> dict[int, str]:
-    """Return the added tokens of a folder's tokenizer by number; none without a tokenizer."""
+    """Return the added tokens of a folder's tokenizer by number; none without a tokenizer.
+
+    Raises
+    ------
+    ModelError
+        If they are not listed as transformers lists them.
+    """
+    try:
+        return _listed_tokens(folder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"added tokens of the tokenizer can't be read: {error} ({folder})"
+        ) from None
+
+
+def _listed_tokens(folder: Path) -> dict[int, str]:
     found: dict[int, str] = {}
     if (folder / "added_tokens.json").is_file():
         listed = read_json(folder / "added_tokens.json", what="folder")

@@ -178,7 +178,7 @@ def test_nothing_is_left_of_a_conversion_that_fails(llama, tmp_path: Path, monke
     def refuse(*_: object) -> int:
         raise ModelError("other tokens")
 
-    monkeypatch.setattr(conversion, "_check_tokens", refuse)
+    monkeypatch.setattr(conversion, "_check_written", refuse)
     with pytest.raises(ModelError, match="other tokens"):
         convert(parse_model(f"hf:{llama.folder}"), target, "Q8_0")
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
@@ -203,6 +203,11 @@ def test_other_architecture_is_refused(tiny_models, tmp_path: Path):
         ),
         ("config.json", {"model_type": "qwen3", "attention_bias": True}, "this attention_bias"),
         ("config.json", {"hidden_act": "gelu"}, "with this hidden_act can't be written"),
+        ("config.json", {"num_attention_heads": 0}, "model can't be loaded: .*zero"),
+        ("config.json", {"num_attention_heads": "six"}, "model can't be loaded: .*num_attention"),
+        ("config.json", {"num_hidden_layers": 3}, "can't load what was written: .*blk.2"),
+        ("config.json", {"num_hidden_layers": 1}, "can't load what was written: .*tensors"),
+        ("tokenizer.json", {"added_tokens": 1}, "added tokens of the tokenizer can't"),
         ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}, "it changes text before"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, r"\(Whitespace\) is none of"),
     ],

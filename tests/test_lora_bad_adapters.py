@@ -93,6 +93,21 @@ def test_adapter_with_resized_embeddings_is_refused(llama, adapter):
     assert f"besides low-rank matrices it holds {name}" in refusal(llama, adapter)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"r": None}, "adapter's r must be a whole number of at least 1; got None"),
+        ({"rank_pattern": {"q_proj": 0}}, "adapter's r must be a whole number of at least 1"),
+        ({"lora_alpha": "8"}, "adapter's lora_alpha must be a number; got '8'"),
+        ({"target_modules": 7}, "adapter's target_modules must be names or a pattern; got 7"),
+        ({"alpha_pattern": [2]}, "adapter's alpha_pattern must name modules"),
+    ],
+)
+def test_adapter_with_a_broken_rank_or_scaling_is_refused(llama, adapter, fields, message):
+    change_config(adapter, **fields)
+    assert message in refusal(llama, adapter)
+
+
 def test_copy_of_the_embeddings_has_to_be_that_of_the_base(llama, new_adapter, tmp_path):
     made = new_adapter(llama.folder, modules=["embed_tokens"], name="copies", r=2)
     adapter = shutil.copytree(made, tmp_path / "copies")

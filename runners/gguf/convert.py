@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalcore.errors import InputError, ModelError
 from evalcore.records import ModelSpec
-from runners.checkpoints import Checkpoint, read_checkpoint
+from runners.checkpoints import Checkpoint
+from runners.gguf.configuration import add_configuration, read_convertible
 from runners.gguf.header import FILE_TYPES, GgufHeader, read_header
 from runners.gguf.library import last_error, library, require
 from runners.gguf.names import ARCHITECTURES
@@ -31,7 +32,6 @@ __all__ = [
     "Conversion",
     "beside",
     "convert",
-    "gguf_architecture",
     "split_target",
 ]
 
@@ -145,8 +145,8 @@ def convert(
         raise ModelError(
             f"only exact sums of adapters convert; got combine={spec.combination.method}"
         )
-    checkpoint = read_checkpoint(locate(spec.weights, revision=spec.revision))
-    architecture = gguf_architecture(checkpoint)
+    checkpoint = read_convertible(locate(spec.weights, revision=spec.revision))
+    architecture = ARCHITECTURES[checkpoint.config["model_type"]]
     rope = read_rope(checkpoint, architecture)
     tokenizer, vocabulary = _vocabulary(checkpoint)
     with beside(path) as folder:
@@ -154,7 +154,7 @@ def convert(
         note("merging and writing")
         first = kind if kind in ("F32", "F16", "BF16") else "F32"
         with _writer(whole, architecture, spec) as writer:
-            _add_configuration(writer, checkpoint.config)
+            add_configuration(writer, checkpoint.config)
             rope.describe(writer)
             _add_vocabulary(writer, vocabulary)
             writer.add_file_type(_file_type(first))
@@ -163,7 +163,7 @@ def convert(
             if rope.divisors is not None:
                 add_tensor(writer, "rope_freqs.weight", rope.divisors, first)
         note("comparing tokens")
-        n_texts = _check_tokens(whole, tokenizer)
+        n_texts = _check_written(whole, tokenizer)
         finished = whole
         if first != kind:
             note(f"quantising to {kind}")
@@ -182,41 +182,14 @@ def convert(
     )
 
 
-def gguf_architecture(checkpoint: Checkpoint) -> str:
-    """Return llama.cpp's name of a checkpoint's architecture.
-
-    Raises
-    ------
-    ModelError
-        If it can't be written as GGUF; says what of it.
-    """
-    config, where = checkpoint.config, checkpoint.folder / "config.json"
-    kind = config["model_type"]
-    if kind not in ARCHITECTURES:
-        raise ModelError(
-            f"model_type must be one of {', '.join(ARCHITECTURES)} to be written as GGUF; got "
-            f"{kind!r} ({where})"
-        )
-    window = int(config["max_position_embeddings"])
-    unknown = {
-        "attention_bias": kind == "qwen3" and config.get("attention_bias"),
-        "mlp_bias": kind not in ("llama", "mistral") and config.get("mlp_bias"),
-        "quantization_config": config.get("quantization_config"),
-        "use_sliding_window": config.get("use_sliding_window"),
-        "sliding_window": kind == "mistral" and (config.get("sliding_window") or window) < window,
-        "hidden_act": config.get("hidden_act", "silu") != "silu",
-    }
-    for field, is_set in unknown.items():
-        if is_set:
-            raise ModelError(f"a model with this {field} can't be written as GGUF ({where})")
-    return ARCHITECTURES[kind]
-
-
 def _vocabulary(checkpoint: Checkpoint) -> tuple[Any, Vocabulary]:
     from transformers import AutoTokenizer
 
+    from runners.hf.loading import one_line_errors, quiet_transformers
+
     folder = checkpoint.folder
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with quiet_transformers(), one_line_errors(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     n_tokens = int(checkpoint.config["vocab_size"])
     return tokenizer, read_vocabulary(tokenizer, folder, n_tokens=n_tokens)
 
@@ -262,22 +235,6 @@ def _file_type(kind: str) -> int:
     return next(number for number, name in FILE_TYPES.items() if name == kind)
 
 
-def _add_configuration(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
-    n_heads = int(config["num_attention_heads"])
-    head_size = int(config.get("head_dim") or config["hidden_size"] // n_heads)
-    writer.add_context_length(int(config["max_position_embeddings"]))
-    writer.add_embedding_length(int(config["hidden_size"]))
-    writer.add_block_count(int(config["num_hidden_layers"]))
-    writer.add_feed_forward_length(int(config["intermediate_size"]))
-    writer.add_head_count(n_heads)
-    writer.add_head_count_kv(int(config.get("num_key_value_heads") or n_heads))
-    writer.add_key_length(head_size)
-    writer.add_value_length(head_size)
-    writer.add_rope_dimension_count(head_size)
-    writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
-    writer.add_vocab_size(int(config["vocab_size"]))
-
-
 def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
@@ -299,17 +256,19 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_chat_template(vocabulary.chat_template)
 
 
-def _check_tokens(path: Path, tokenizer: Any) -> int:
-    """Compare tokens, with the marks in front, of plain texts and of all marks.
+def _check_written(path: Path, tokenizer: Any) -> int:
+    """Load a file, and compare tokens, with the marks in front, of plain texts and of all marks.
 
     Raises
     ------
     ModelError
-        With the first text that is cut otherwise.
+        If layers are missing or left over, or with the first text that is cut otherwise.
     """
     lib = library()
     parameters = lib.llama_model_default_params()
-    parameters.vocab_only = True
+    # Mapped and not laid out anew, weights are looked for but not read.
+    parameters.load_mode = lib.LLAMA_LOAD_MODE_MMAP
+    parameters.use_extra_bufts = False
     last_error()
     model = lib.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:

@@ -11,12 +11,13 @@ from typing import Final
 from evalcore.errors import InputError, ModelError
 from evalcore.records import ModelSpec
 from runners.adapters import read_adapter
-from runners.checkpoints import Checkpoint, read_checkpoint
+from runners.checkpoints import Checkpoint
 from runners.gguf.adapters import resolve_adapters, write_adapter
-from runners.gguf.convert import beside, gguf_architecture
+from runners.gguf.configuration import read_convertible
+from runners.gguf.convert import beside
 from runners.gguf.header import GgufHeader, GgufTensor, read_header
 from runners.gguf.library import require
-from runners.gguf.names import gguf_name
+from runners.gguf.names import ARCHITECTURES, gguf_name
 from runners.modelstring import parse_model
 from runners.places import locate
 from runners.resolving import resolve
@@ -132,13 +133,14 @@ def _header_of(spec: ModelSpec) -> GgufHeader:
     if spec.backend == "gguf":
         return read_header(Path(spec.weights))
     if spec.backend == "hf":
-        return _as_header(read_checkpoint(locate(spec.weights, revision=spec.revision)))
+        return _as_header(read_convertible(locate(spec.weights, revision=spec.revision)))
     raise ModelError(f"--base must be a model of transformers or a GGUF file; got {spec.name!r}")
 
 
 def _as_header(checkpoint: Checkpoint) -> GgufHeader:
     """Say of a checkpoint what an adapter has to know of its GGUF file."""
-    architecture, config = gguf_architecture(checkpoint), checkpoint.config
+    config = checkpoint.config
+    architecture = ARCHITECTURES[config["model_type"]]
     n_heads = int(config["num_attention_heads"])
     tensors = {}
     for name, header in checkpoint.tensors.items():

@@ -19,7 +19,8 @@ __all__ = ["INSTALL", "last_error", "library", "require", "why_not"]
 INSTALL: Final = "pip install 'parity-eval[gguf]'"
 
 _LOG = logging.getLogger("llama.cpp")
-_WARN, _ERROR = 2, 3
+_WARN, _ERROR = 3, 4
+"""``ggml_log_level``, which the package's own table of levels has from before they changed."""
 _errors: list[str] = []
 _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 

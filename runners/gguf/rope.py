@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -58,14 +58,21 @@ class Rope:
 def read_rope(checkpoint: Checkpoint, architecture: str) -> Rope:
     """Read from a checkpoint's configuration, with the numbers that transformers computes from it.
 
+    Parameters
+    ----------
+    checkpoint
+        Convertible, its configuration with all defaults.
+    architecture
+        llama.cpp's name of it.
+
     Raises
     ------
     ModelError
         For a way to stretch angles that llama.cpp doesn't have, or not for this architecture.
     """
     where = checkpoint.folder / "config.json"
-    said = _said(checkpoint.config)
-    kind = str(said.get("rope_type", "default"))
+    said = checkpoint.config["rope_parameters"]
+    kind = str(said["rope_type"])
     known = ("default", *_STRETCHED, *([_BY_DIVISORS] if architecture == "llama" else []))
     if kind not in known:
         raise ModelError(
@@ -89,17 +96,6 @@ def read_rope(checkpoint: Checkpoint, architecture: str) -> Rope:
     )
 
 
-def _said(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the fields of older and newer configurations together."""
-    old = config.get("rope_scaling") or {}
-    return {
-        "rope_theta": config.get("rope_theta", 10000.0),
-        "rope_type": old.get("type", "default"),
-        **old,
-        **(config.get("rope_parameters") or {}),
-    }
-
-
 def _computed(checkpoint: Checkpoint, kind: str) -> tuple[torch.Tensor, float]:
     """Return each pair's angle at position 1 and the factor of cosines and sines."""
     if kind == "default":
@@ -107,12 +103,11 @@ def _computed(checkpoint: Checkpoint, kind: str) -> tuple[torch.Tensor, float]:
     from transformers import AutoConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    try:
+    from runners.hf.loading import one_line_errors, quiet_transformers
+
+    with quiet_transformers(), one_line_errors(checkpoint.folder):
+        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True)
         angles, attention_factor = ROPE_INIT_FUNCTIONS[kind](config, torch.device("cpu"))
-    except KeyError as error:
-        where = checkpoint.folder / "config.json"
-        raise ModelError(f"rope_type {kind!r} needs the field {error} ({where})") from None
     return angles, float(attention_factor)
 
 

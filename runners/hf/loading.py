@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
@@ -27,8 +28,20 @@ from runners.hf.quantization import quantization_config, settle_layers, why_not
 from runners.hf.switching import AdapterSwitch
 from runners.places import locate
 
-__all__ = ["Base", "load_base", "loading_arguments", "quiet_transformers"]
+__all__ = ["Base", "load_base", "loading_arguments", "one_line_errors", "quiet_transformers"]
 
+_BROKEN: Final = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What is raised over configurations and weights, by their values as they come."""
 _NO_LIMIT = 1_000_000
 _DEFAULT_WINDOW = 2048
 
@@ -63,18 +76,14 @@ def load_base(spec: ModelSpec) -> Base:
     checkpoint = read_checkpoint(folder)
     kind = AutoModelForImageTextToText if checkpoint.reads_images else AutoModelForCausalLM
     processor = None
-    with quiet_transformers():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            if checkpoint.reads_images:
-                processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-            with _weights(spec, folder) as weights:
-                model, info = kind.from_pretrained(
-                    weights, output_loading_info=True, **loading_arguments(spec)
-                )
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
+    with quiet_transformers(), one_line_errors(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if checkpoint.reads_images:
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        with _weights(spec, folder) as weights:
+            model, info = kind.from_pretrained(
+                weights, output_loading_info=True, **loading_arguments(spec)
+            )
     _check_complete(info, folder)
     model.eval()
     if getattr(model, "is_loaded_in_4bit", False):  # also a checkpoint that comes in 4 bits
@@ -92,6 +101,22 @@ def load_base(spec: ModelSpec) -> Base:
         size_on_disk_bytes=sum(f.stat().st_size for f in checkpoint.weight_files),
         processor=processor,
     )
+
+
+@contextmanager
+def one_line_errors(folder: Path) -> Iterator[None]:
+    """Tell of what transformers raises over a folder that is broken, or not for this machine.
+
+    Raises
+    ------
+    ModelError
+        In one line, with the folder.
+    """
+    try:
+        yield
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"model can't be loaded: {reason} ({folder})") from error
 
 
 @contextmanager
