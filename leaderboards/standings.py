@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalcore.errors import InputError
+from evalcore.garbage import uncollected
 from evalcore.records import Efficiency, Estimate, Standing
 from evalcore.store import Store
 from leaderboards.compared import Compared, compared_part
@@ -25,6 +26,7 @@ from leaderboards.task_runs import Metrics, Result
 __all__ = ["standings"]
 
 
+@uncollected()
 def standings(
     store: Store,
     request: BoardRequest | None = None,

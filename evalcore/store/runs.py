@@ -6,17 +6,16 @@ record that is changed without it; it is then made from the record again.
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from evalcore.codec import jsonable, run_from
+from evalcore.codec import jsonable, run_from, spec_from
+from evalcore.garbage import uncollected
 from evalcore.hashing import content_hash
 from evalcore.recorded import Recorded
 from evalcore.records import Efficiency, Estimate, EvalRun, ModelSpec
@@ -28,7 +27,7 @@ __all__ = ["RUN_REPLACES", "RunHead", "Runs", "run_row"]
 RUN_REPLACES = ("record", "head", "created_utc")
 """What a run of the same work replaces."""
 
-_HEAD_VERSION = 2
+_HEAD_VERSION = 3
 _ESTIMATE = tuple(field.name for field in fields(Estimate))
 _NOTHING: Mapping[str, Any] = {}
 _EFFICIENCY = tuple(field.name for field in fields(Efficiency))
@@ -52,8 +51,9 @@ class Runs(Database):
         names = (*_Row._fields[:-1], sa.cast(columns.record, sa.Text))
         query = sa.select(*(columns[name] if isinstance(name, str) else name for name in names))
         known: dict[str, RunHead] = self._same("runs", None, dict)
-        with self._reading() as connection, _uncollected():
-            rows = sorted(map(_Row._make, driver_rows(connection, query)), key=_AGE)
+        with self._reading() as connection, uncollected():
+            by_id = sorted(driver_rows(connection, query), key=itemgetter(0))
+            rows = [*map(_Row._make, sorted(by_id, key=itemgetter(_CREATED)))]
             new = [row for row in rows if row.run_id not in known or known[row.run_id].row != row]
             headless = [row for row in new if not _is_head(row.head)]
             made = {row.run_id: _head(json.loads(row.record)) for row in headless}
@@ -107,22 +107,47 @@ class _Row(NamedTuple):
     record: str
 
 
-_AGE = attrgetter("created_utc", "run_id")
+_CREATED = _Row._fields.index("created_utc")
+
+
+class _Told(NamedTuple):
+    """The beginning of a head; its estimate, its work and its warnings follow, all in one list.
+
+    A list for each would be three times as many for Python to make and to look after.
+    """
+
+    version: int
+    spec: str
+    metric: str
+    higher_is_better: bool
+    n_examples: int
+    code_version: str
+
+
+_N_TOLD = len(_Told._fields)
+_METRIC = _Told._fields.index("metric")
+_HIGHER = _Told._fields.index("higher_is_better")
+_VALUE = _N_TOLD + _ESTIMATE.index("value")
+_N_UNSCORED = _N_TOLD + _ESTIMATE.index("n_unscored")
+_WORK = _N_TOLD + len(_ESTIMATE)
+_WARNINGS = _WORK + len(_EFFICIENCY)
 
 
 def _head(record: Mapping[str, Any]) -> str:
     metric = record["primary_metric"]
+    told = _Told(
+        version=_HEAD_VERSION,
+        spec=content_hash(record["spec"]),
+        metric=metric,
+        higher_is_better=record["higher_is_better"][metric],
+        n_examples=record["n_examples"],
+        code_version=record["code_version"],
+    )
     parts = [
-        _HEAD_VERSION,
-        content_hash(record["spec"]),
-        metric,
-        record["higher_is_better"][metric],
-        [record["estimates"][metric][name] for name in _ESTIMATE],
-        [record["efficiency"].get(name) for name in _EFFICIENCY],
-        record["n_examples"],
-        record["created_utc"],
-        record["code_version"],
-        record["warnings"],
+        *told,
+        *(record["estimates"][metric][name] for name in _ESTIMATE),
+        *(record["efficiency"].get(name) for name in _EFFICIENCY),
+        *record["warnings"],
     ]
     return json.dumps(parts, ensure_ascii=False, allow_nan=False)
 
@@ -154,8 +179,8 @@ class RunHead:
 
     def __init__(self, row: _Row, head: Sequence[Any], specs: dict[str, ModelSpec]) -> None:
         self.row = row
-        _run_id, self.fingerprint, self.task, self.task_hash, self.created_utc, *_rest = row
-        self.value = nan_if_null(head[4][0])
+        _id, self.fingerprint, self.task, self.task_hash, self.created_utc, _head, _record = row
+        self.value = nan_if_null(head[_VALUE])
         """Of the primary metric; nan = could not be estimated."""
         self._head = head
         self._specs = specs
@@ -164,29 +189,30 @@ class RunHead:
     @property
     def metric(self) -> str:
         """The primary metric."""
-        return str(self._head[2])
+        found: str = self._head[_METRIC]
+        return found
 
     @property
     def higher_is_better(self) -> bool:
         """Whether more of the primary metric is better."""
-        return bool(self._head[3])
+        found: bool = self._head[_HIGHER]
+        return found
 
     @property
     def n_unscored(self) -> int:
         """Examples that the primary metric's value leaves out."""
-        return int(self._head[4][-1])
+        found: int = self._head[_N_UNSCORED]
+        return found
 
     @property
     def work(self) -> Sequence[Any]:
         """The fields of its :class:`~evalcore.records.Efficiency`."""
-        found: Sequence[Any] = self._head[5]
-        return found
+        return self._head[_WORK:_WARNINGS]
 
     @property
     def warnings(self) -> Sequence[str]:
         """What a reader has to know."""
-        found: Sequence[str] = self._head[9]
-        return found
+        return self._head[_WARNINGS:]
 
     @property
     def run(self) -> EvalRun:
@@ -201,32 +227,37 @@ class RunHead:
 
     def with_estimate(self, estimate: Estimate, *, n_examples: int) -> RunHead:
         """Return the same with another estimate of its primary metric, and of no other."""
-        head = [*self._head]
-        head[4], head[6] = [getattr(estimate, name) for name in _ESTIMATE], n_examples
+        told = _Told(*self._head[:_N_TOLD])._replace(n_examples=n_examples)
+        fields = (getattr(estimate, name) for name in _ESTIMATE)
+        head = [*told, *fields, *self._head[_WORK:]]
         found = RunHead(self.row, head, self._specs)
         found._run = replace(self.run, estimates={self.metric: estimate}, n_examples=n_examples)
         return found
 
     def _made(self) -> EvalRun:
-        _version, told, metric, higher, estimate, work, n_examples, created, code, said = self._head
-        if told not in self._specs:
-            self._specs[told] = _whole(self.row).spec
+        told = _Told(*self._head[:_N_TOLD])
+        if told.spec not in self._specs:
+            self._specs[told.spec] = spec_from(json.loads(self.row.record)["spec"])
         part = _Record(self.row).part
         return EvalRun(
             run_id=self.row.run_id,
-            spec=self._specs[told],
+            spec=self._specs[told.spec],
             task=self.task,
             task_hash=self.task_hash,
-            primary_metric=metric,
-            higher_is_better=Recorded({metric: higher}, part, "higher_is_better"),
+            primary_metric=told.metric,
+            higher_is_better=Recorded(
+                {told.metric: told.higher_is_better}, part, "higher_is_better"
+            ),
             params=Recorded(_NOTHING, part, "params"),
-            estimates=Recorded({metric: _estimate(*estimate)}, part, "estimates"),
-            efficiency=Efficiency(**dict(zip(_EFFICIENCY, work, strict=True))),
-            n_examples=n_examples,
-            created_utc=created,
-            code_version=code,
+            estimates=Recorded(
+                {told.metric: _estimate(*self._head[_N_TOLD:_WORK])}, part, "estimates"
+            ),
+            efficiency=Efficiency(**dict(zip(_EFFICIENCY, self.work, strict=True))),
+            n_examples=told.n_examples,
+            created_utc=self.created_utc,
+            code_version=told.code_version,
             environment=Recorded(_NOTHING, part, "environment"),
-            warnings=tuple(said),
+            warnings=tuple(self.warnings),
         )
 
 
@@ -270,15 +301,3 @@ def _estimate(
         n=n,
         n_unscored=n_unscored,
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Make many objects, all of which stay: looking for garbage among them takes longer."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
