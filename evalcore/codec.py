@@ -28,6 +28,10 @@ _EXAMPLE_LISTS = ("follow_ups", "references", "choices")
 
 def jsonable(value: Any) -> Any:
     """Return records, mappings, sequences and sets as plain JSON types; nan, inf as None."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -36,8 +40,6 @@ def jsonable(value: Any) -> Any:
         return [jsonable(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted(jsonable(item) for item in value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     return value
 
 

@@ -38,11 +38,11 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
-def print_json(value: Any) -> None:
-    """Print a record or nested structure as strict JSON on stdout."""
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a record or nested structure as strict JSON on stdout; without indent, on one line."""
     from evalcore.codec import to_json
 
-    sys.stdout.write(to_json(value, indent=2) + "\n")
+    sys.stdout.write(to_json(value, indent=indent) + "\n")
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:

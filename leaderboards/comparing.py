@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from evalcore.stats.pairwise import (
     mcnemar_p_values,
     sign_flip_p_values,
 )
+from evalcore.stats.pairwise_differences import binary_differences, stratified_differences
 from evalcore.store import ScoreTable, Store
 from leaderboards.pairs import Pairs
 
@@ -92,10 +93,12 @@ class TaskValues:
     def shared_weights(self, model_a: str, model_b: str) -> NDArray[np.float64] | None:
         """Mean of both models' weights, shape (n_examples,); None if all examples weigh the same.
 
+        An example that one of them lacks has none, whatever it weighs for the other.
         The weights of two models differ if they count tokens in their own ways.
         """
         rows = [self._row(model_a), self._row(model_b)]
-        weights = self.table.weights[rows].mean(axis=0)
+        both = self.table.weights[rows]
+        weights = np.where((both > 0).all(axis=0), both.mean(axis=0), 0.0)
         return None if len(np.unique(weights[weights > 0])) <= 1 else weights
 
     @property
@@ -129,6 +132,7 @@ def compare(values: TaskValues, fingerprints: Sequence[str], *, level: float) ->
         lambda: _p_values(values, fingerprints),
         level=level,
         compare=lambda a, b: _compare_two(values, a, b, level=level),
+        compare_all=lambda p_values: _compare_all(values, fingerprints, p_values, level=level),
     )
 
 
@@ -142,6 +146,9 @@ def compare_on_average(
         level=level,
         compare=lambda a, b: stratified_difference(
             [_stratum(task, a, b) for task in tasks], level=level
+        ),
+        compare_all=lambda p_values: _compare_all_on_average(
+            tasks, fingerprints, p_values, level=level
         ),
     )
 
@@ -195,6 +202,41 @@ def _one_by_one(values: TaskValues, fingerprints: Sequence[str]) -> NDArray[np.f
             paired = _compare_two(values, a, b, level=0.95)
             found[first, second] = found[second, first] = paired.p_value
     return found
+
+
+def _compare_all(
+    values: TaskValues,
+    fingerprints: Sequence[str],
+    p_values: NDArray[np.float64],
+    *,
+    level: float,
+) -> Iterable[PairedDifference] | None:
+    """Do for every two models what :func:`_compare_two` does, if they are all of one kind."""
+    table = values.among(fingerprints)
+    weights = values.table.weights
+    if (
+        table.groups is not None
+        or np.isinf(table.values).any()
+        or len(np.unique(weights[weights > 0])) > 1
+    ):
+        return None
+    if table.is_binary:
+        return binary_differences(table, p_values, level=level)
+    n_binary = sum(Values(values=row[None]).is_binary for row in table.values)
+    return stratified_differences([table], p_values, level=level) if n_binary < 2 else None
+
+
+def _compare_all_on_average(
+    tasks: Sequence[TaskValues],
+    fingerprints: Sequence[str],
+    p_values: NDArray[np.float64],
+    *,
+    level: float,
+) -> Iterable[PairedDifference] | None:
+    tables = [task.among(fingerprints) for task in tasks]
+    if any(table.groups is not None for table in tables):
+        return None
+    return stratified_differences(tables, p_values, level=level)
 
 
 def _compare_two(values: TaskValues, a: str, b: str, *, level: float) -> PairedDifference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from evalcore.stats.paired import PairedDifference, holm
 from evalcore.stats.tie_letters import tie_letters
 
-__all__ = ["Compare", "Pair", "Pairs", "no_pairs"]
+__all__ = ["Compare", "CompareAll", "Pair", "Pairs", "no_pairs"]
 
 Compare = Callable[[str, str], PairedDifference]
 """Compares two models, by fingerprint."""
+CompareAll = Callable[[NDArray[np.float64]], Iterable[PairedDifference] | None]
+"""Compares every two, given their raw p-values, in the order of :func:`itertools.combinations`;
+None where they have to be compared one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class Pairs:
     compare
         Tells the difference of two models with its interval: a hundred models have 4,950 pairs, of
         which a reader asks for a few.
+    compare_all
+        Tells all of them at once, for who asks for all.
     """
 
     def __init__(
@@ -58,18 +63,24 @@ class Pairs:
         *,
         level: float,
         compare: Compare,
+        compare_all: CompareAll | None = None,
     ) -> None:
         self.fingerprints = tuple(fingerprints)
         self._place = {fingerprint: place for place, fingerprint in enumerate(fingerprints)}
         self._p_values = p_values
         self._level = level
         self._compare = compare
+        self._compare_all = compare_all
         self._letters: dict[tuple[str, ...], dict[str, str]] = {}
+
+    @cached_property
+    def _raw(self) -> NDArray[np.float64]:
+        return self._p_values()
 
     @cached_property
     def _adjusted(self) -> NDArray[np.float64]:
         """``(n_models, n_models)`` p-values adjusted by Holm."""
-        raw = self._p_values()
+        raw = self._raw
         upper = np.triu_indices(len(self.fingerprints), k=1)
         adjusted = np.ones_like(raw)
         adjusted[upper] = holm(raw[upper])
@@ -86,7 +97,16 @@ class Pairs:
 
     def __iter__(self) -> Iterator[Pair]:
         """Yield all pairs, each of them compared."""
-        return (self._pair(a, b) for a, b in combinations(self.fingerprints, 2))
+        two = list(combinations(self.fingerprints, 2))
+        every = None if self._compare_all is None or not two else self._compare_all(self._raw)
+        if every is None:
+            every = (self._compare(a, b) for a, b in two)
+        upper = np.triu_indices(len(self.fingerprints), k=1)
+        adjusted, significant = self._adjusted[upper].tolist(), self.significant[upper].tolist()
+        for (a, b), paired, p_value, differ in zip(two, every, adjusted, significant, strict=True):
+            yield Pair(
+                model_a=a, model_b=b, paired=paired, adjusted_p_value=p_value, significant=differ
+            )
 
     def find(self, model_a: str, model_b: str) -> Pair | None:
         """Compare two models, by fingerprint and in either order; None if one is missing."""

@@ -24,11 +24,13 @@ __all__ = [
     "continuity_step",
     "exact_p_greater",
     "tango_interval",
+    "tango_intervals",
     "tango_statistic",
 ]
 
 _NUISANCE_POINTS = 64
 _TIE_TOLERANCE = 1e-9
+_HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,12 @@ def continuity_step(ties: float) -> float:
 
 
 def tango_statistic(
-    wins: ArrayLike, losses: ArrayLike, n: float, difference: float, *, correction: float = 0.0
+    wins: ArrayLike,
+    losses: ArrayLike,
+    n: ArrayLike,
+    difference: ArrayLike,
+    *,
+    correction: float = 0.0,
 ) -> NDArray[np.float64]:
     """Score statistic of P(win) − P(loss) = ``difference``, standard normal for large n.
 
@@ -124,9 +131,9 @@ def tango_statistic(
     wins, losses
         Counts, of any common shape; need not be whole.
     n
-        Votes, ties included, positive.
+        Votes, ties included, positive; of that shape or one number.
     difference
-        In [−1, 1].
+        In [−1, 1]; of that shape or one number.
     correction
         Taken off |b − c − nΔ|, for continuity: half its step, 1 without ties and ½ with them.
 
@@ -142,6 +149,7 @@ def tango_statistic(
        for the paired-sample design, Statistics in Medicine 17, 891-908, section 3.
     """
     b, c = np.asarray(wins, dtype=float), np.asarray(losses, dtype=float)
+    n, difference = np.asarray(n, dtype=float), np.asarray(difference, dtype=float)
     linear = (2.0 * n - b + c) * difference - b - c
     constant = -c * difference * (1.0 - difference)
     loss = (np.sqrt(np.maximum(linear**2 - 8.0 * n * constant, 0.0)) - linear) / (4.0 * n)
@@ -193,6 +201,49 @@ def tango_interval(
     low = centre if centre <= -1.0 else _crossing(beyond, -1.0, centre)
     high = centre if centre >= 1.0 else _crossing(beyond, 1.0, centre)
     return low, high
+
+
+def tango_intervals(
+    wins: NDArray[np.float64],
+    losses: NDArray[np.float64],
+    n: NDArray[np.float64],
+    *,
+    level: float = 0.95,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper ends of :func:`tango_interval` for many counts at once.
+
+    Parameters
+    ----------
+    wins, losses, n
+        ``(k,)`` counts; n = 0 gives (−1, 1).
+    level
+        Confidence level.
+    """
+    z = t_quantile(level, math.inf)
+    low, high = -np.ones(len(n)), np.ones(len(n))
+    some = np.flatnonzero(n > 0)
+    wins, losses, n = wins[some], losses[some], n[some]
+    low[some] = _halved(wins, losses, n, end=-1.0, z=z)
+    high[some] = _halved(wins, losses, n, end=1.0, z=z)
+    return low, high
+
+
+def _halved(
+    wins: NDArray[np.float64],
+    losses: NDArray[np.float64],
+    n: NDArray[np.float64],
+    *,
+    end: float,
+    z: float,
+) -> NDArray[np.float64]:
+    """Halve, until nothing is left, what lies between an end of the scale and the centre."""
+    outer, inner = np.full(len(n), end), (wins - losses) / n
+    beyond_end = np.abs(tango_statistic(wins, losses, n, end * (1.0 - 1e-9))) > z
+    for _ in range(_HALVINGS):
+        middle = (outer + inner) / 2.0
+        beyond = np.abs(tango_statistic(wins, losses, n, middle)) > z
+        outer, inner = np.where(beyond, middle, outer), np.where(beyond, inner, middle)
+    return np.where(beyond_end & (end * (wins - losses) < n), inner, end)
 
 
 def exact_p_greater(wins: int, losses: int, n: int, difference: float) -> float:
