@@ -77,7 +77,9 @@ def test_tango_intervals_are_those_of_each_cell(level):
     cells = [(b, c, n) for n in (0, 1, 2, 7, 40) for b in range(n + 1) for c in range(n - b + 1)]
     rng = np.random.default_rng(0)
     few = np.array(cells, float)[rng.choice(len(cells), 150, replace=False)]
-    few = np.concatenate([few, np.array(cells[:20], float), [[0, 0, 400], [400, 0, 400], [9, 150, 400]]])
+    few = np.concatenate(
+        [few, np.array(cells[:20], float), [[0, 0, 400], [400, 0, 400], [9, 150, 400]]]
+    )
     low, high = tango_intervals(*few.T, level=level)
     expected = np.array([tango_interval(*cell, level=level) for cell in few])
     np.testing.assert_allclose(np.stack([low, high], axis=1), expected, atol=2e-9)
