@@ -73,7 +73,7 @@ class GenerateRequest:
     image_turns: tuple[int, ...] = ()
     """For each image the message that it is shown in, by its place in the prompt, in ascending
     order; empty: all in the first turn of the user."""
-    turns_as_text: bool = False
+    harness_rules: bool = False
     """Whether messages are written as lm-evaluation-harness does. It takes what a template writes
     for a plain text: with the tokenizer's marks in front unless they are there. A last turn of the
     assistant is left open, and the system's is left out where the template refuses it."""
@@ -84,7 +84,7 @@ class GenerateRequest:
         content = ["generate", _prompt_form(self.prompt), asdict(self.params)]
         asked = [self.top_logprobs] if self.top_logprobs else []
         schema = [self.json_schema] if self.json_schema else []
-        return content_hash([*content, *asked, *schema, *_images_form(self), *_turns_form(self)])
+        return content_hash([*content, *asked, *schema, *_images_form(self), *_rules_form(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +102,16 @@ class LoglikelihoodRequest:
     """Shown before the text of their turns; in front of a plain text."""
     image_turns: tuple[int, ...] = ()
     """As for :class:`GenerateRequest`."""
-    turns_as_text: bool = False
-    """As for :class:`GenerateRequest`."""
+    harness_rules: bool = False
+    """As for :class:`GenerateRequest`. And tokens that hold the end of the context with the
+    beginning of the continuation are scored as the continuation's alone: what is read before them
+    are the tokens of the context by itself."""
 
     @property
     def key(self) -> str:
         """Content hash; two requests with one key have the same answer from the same model."""
         asked = [_prompt_form(self.context), self.continuation]
-        return content_hash(["loglikelihood", *asked, *_images_form(self), *_turns_form(self)])
+        return content_hash(["loglikelihood", *asked, *_images_form(self), *_rules_form(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,8 +384,8 @@ def _images_form(request: GenerateRequest | LoglikelihoodRequest) -> list[object
     return [{"images": [image.sha256 for image in request.images], **turns}]
 
 
-def _turns_form(request: GenerateRequest | LoglikelihoodRequest) -> list[object]:
-    return ["turns as text"] if request.turns_as_text else []
+def _rules_form(request: GenerateRequest | LoglikelihoodRequest) -> list[object]:
+    return ["harness rules"] if request.harness_rules else []
 
 
 def _prompt_form(prompt: Prompt) -> object:

@@ -88,7 +88,10 @@ class ParityLM(LM):  # type: ignore[misc]
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation given its context, and whether it is greedy."""
-        asked = [LoglikelihoodRequest(context=r.args[0], continuation=r.args[1]) for r in requests]
+        asked = [
+            LoglikelihoodRequest(context=r.args[0], continuation=r.args[1], harness_rules=True)
+            for r in requests
+        ]
         found = _in_order(self._runner.loglikelihood(asked), len(asked), quiet=disable_tqdm)
         answers = [(result.logprob, result.is_greedy) for result in found]
         self._remember("loglikelihood", requests, answers)

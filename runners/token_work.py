@@ -45,7 +45,7 @@ class TokenWork:
             check_params(params, self.window)
         return self.encoder.prompts(
             [request.prompt for request in requests],
-            as_text=[request.turns_as_text for request in requests],
+            as_text=[request.harness_rules for request in requests],
         )
 
     def jobs(

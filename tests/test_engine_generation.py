@@ -319,8 +319,16 @@ def test_supported_family_has_nothing_against_it(models, family):
         ("bloom", {}, "no attention from outside"),
         (
             "llama",
-            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
-            "dynamic",
+            {
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "rope_theta": 1e4,
+                    "original_max_position_embeddings": 16,
+                    "short_factor": [1.0] * 4,
+                    "long_factor": [2.0] * 4,
+                }
+            },
+            "longrope",
         ),
     ],
 )

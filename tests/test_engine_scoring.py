@@ -25,6 +25,10 @@ SHAPE |= {"intermediate_size": 64, "max_position_embeddings": 96}
 GROUPED = SHAPE | {"num_key_value_heads": 2}
 FAMILIES = {
     "llama": ("LlamaConfig", GROUPED),
+    "llama with rotations that may stretch": (
+        "LlamaConfig",
+        GROUPED | {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+    ),
     "neox": ("GPTNeoXConfig", SHAPE),
     "gpt2": ("GPT2Config", COMMON | {"n_positions": 96, "n_embd": 32, "n_layer": 2, "n_head": 4}),
     "mistral": ("MistralConfig", GROUPED | {"sliding_window": 6}),
@@ -189,7 +193,7 @@ def test_bf16_stays_close_to_the_plain_path(models):
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ("llama", {"rope_parameters": {"rope_type": "longrope", "factor": 2.0}}, "longrope"),
         ("qwen2", {"layer_types": ["full_attention", "chunked_attention"]}, "chunked_attention"),
     ],
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from evalcore.protocols import LoglikelihoodRequest
@@ -43,6 +45,19 @@ def test_cut_is_where_the_context_alone_ends_unless_nothing_would_be_left(encode
             n_merged += 1
             assert context == alone[: len(context)]
             assert continuation[0] != alone[len(context)]
+    assert n_merged > 0
+
+
+def test_by_the_harness_s_rules_the_context_alone_is_read(encoder, tokenise):
+    n_merged = 0
+    requests = [replace(request, harness_rules=True) for request in REQUESTS]
+    for request, pair, usual in zip(
+        requests, encoder.pairs(requests), encoder.pairs(REQUESTS), strict=True
+    ):
+        alone = tokenise(request.context.rstrip())
+        if len(alone) == len(usual[0]):
+            n_merged += pair != usual
+            assert pair == (alone, usual[1])
     assert n_merged > 0
 
 

@@ -70,6 +70,13 @@ KINDS = {
         "num_fewshot": 0,
         "metrics": [("perplexity", "perplexity"), "acc"],
     },
+    "joined": {  # tokens hold the end of the context and the beginning of the continuation
+        "output_type": "loglikelihood",
+        "doc_to_text": "{{text}}{{target[:2]}}",
+        "doc_to_target": "{{target[2:]}} {{question}}",
+        "num_fewshot": 0,
+        "metrics": ["acc"],
+    },
 }
 
 

@@ -234,7 +234,7 @@ def _request(instance: Any, repeat: int) -> Request:
             return LoglikelihoodRequest(
                 context=context,
                 continuation=instance.args[1],
-                turns_as_text=not isinstance(context, str),
+                harness_rules=True,
             )
         case "loglikelihood_rolling":
             return RollingRequest(text=instance.args[0], scores_marks=True)
@@ -243,7 +243,7 @@ def _request(instance: Any, repeat: int) -> Request:
             return GenerateRequest(
                 prompt=prompt,
                 params=sampling_params(instance.args[1], seed=repeat),
-                turns_as_text=not isinstance(prompt, str),
+                harness_rules=not isinstance(prompt, str),
             )
 
 

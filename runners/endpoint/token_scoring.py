@@ -19,7 +19,7 @@ from runners.endpoint.address import Endpoint
 from runners.endpoint.failures import Failure
 from runners.endpoint.scoring import refused
 from runners.endpoint.wire import TEXT_PATH, Call
-from runners.token_boundary import boundary
+from runners.token_boundary import divided
 
 __all__ = [
     "NotTokenisedError",
@@ -97,7 +97,8 @@ async def tokens_of(
     if isinstance(request.context, str):
         whole = await tokenise(request.context + request.continuation, True)
         context = await tokenise(request.context.rstrip(), True)
-        return ScoredTokens(tokens=whole, begin=boundary(context, whole))
+        read, scored = divided(context, whole, harness_rules=request.harness_rules)
+        return ScoredTokens(tokens=[*read, *scored], begin=len(read))
     context = await tokenise(request.context, True)
     continuation = await tokenise(request.continuation, False)
     return ScoredTokens(tokens=[*context, *continuation], begin=len(context))

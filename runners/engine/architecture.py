@@ -12,7 +12,8 @@ from evalcore.errors import ModelError
 __all__ = ["check_arguments", "replaced_attention", "why_unknown", "window_mismatch"]
 
 _LAYERS = frozenset({"full_attention", "sliding_attention"})
-_ROTATIONS_OF_LENGTH = frozenset({"dynamic", "longrope"})
+_ROTATIONS_OF_LENGTH = frozenset({"longrope"})
+"""A dynamic one changes only beyond the positions that make up a model's window."""
 _HARMLESS = frozenset(
     {"position_ids", "use_cache", "cache_position", "is_causal", "output_attentions"}
     | {"output_router_logits"}

@@ -115,7 +115,7 @@ def decode_slots(
     Beginnings that prompts share are read once. All rows advance by one token in each pass, which
     also reads what fits of the prompts that took the places of rows that ended. An answer depends
     on its own job alone, but for rounding. When memory runs out, rows that have not ended begin
-    anew, half as many at a time.
+    anew, half as many at a time, and passes read half as much of prompts.
 
     Parameters
     ----------
@@ -176,6 +176,7 @@ class _Slots:
         self._jobs = jobs
         self._decode = decode
         self._options = options
+        self._pass_tokens = options.pass_tokens
         groups = group_prompts([job.prompt for job in jobs])
         self._queue = deque((index, group) for group in groups for index in group.members)
         self._capacity = max(
@@ -199,7 +200,7 @@ class _Slots:
         self._latest: tuple[PromptGroup, Prefix] | None = None
 
     def run(self) -> Iterator[list[Answer]]:
-        """Decode until all is answered, with half as many rows whenever memory runs out."""
+        """Decode until all is answered, by half as much at once whenever memory runs out."""
         while self._queue or self._rows:
             answers = self._thrifty(self._next_answers)
             if answers:
@@ -215,14 +216,15 @@ class _Slots:
             self._drop_unwanted(wanted)
 
     def _thrifty(self, step: Callable[[], list[Answer]]) -> list[Answer]:
-        """Take a step; if memory runs out, begin anew with half as many rows."""
+        """Take a step; if memory runs out, begin anew with half as much at once."""
         try:
             return step()
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or self._n_slots == 1:
+            if not is_out_of_memory(error) or self._n_slots == self._pass_tokens == 1:
                 raise
             self._queue.extendleft((row.job, row.group) for row in reversed(self._rows))
-            self._start(self._n_slots // 2)
+            self._pass_tokens = max(1, self._pass_tokens // 2)
+            self._start(max(1, self._n_slots // 2))
             return []
 
     @torch.inference_mode()
@@ -273,8 +275,8 @@ class _Slots:
             return None
         if self._latest is None or self._latest[0] is not group:
             states = KeyValues(n_rows=1, capacity=len(tokens))
-            for past in range(0, len(tokens), self._options.pass_tokens):
-                part = tokens[past : past + self._options.pass_tokens]
+            for past in range(0, len(tokens), self._pass_tokens):
+                part = tokens[past : past + self._pass_tokens]
                 chunk = Chunk(states=states, row=0, tokens=part, past=past, prefix=None)
                 self._forward(SlotPass(states=states, chunks=[chunk]), keep=[0])
             self._latest = (group, Prefix(tokens, states))
@@ -324,7 +326,7 @@ class _Slots:
     def _chunks(self) -> list[Chunk]:
         """Take as much of the waiting prompts as a pass may read, in the order of the slots."""
         chunks: list[Chunk] = []
-        room = self._options.pass_tokens
+        room = self._pass_tokens
         for slot in range(self._n_decoding, len(self._rows)):
             if room == 0:
                 break

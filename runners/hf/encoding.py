@@ -11,7 +11,7 @@ from evalcore.protocols import LoglikelihoodRequest, Prompt, RollingRequest
 from evalcore.records import Message, ModelSpec
 from runners.adapters import adapter_template
 from runners.chat_templates import CHAT_TEMPLATES
-from runners.token_boundary import boundary
+from runners.token_boundary import divided
 
 __all__ = ["Encoder"]
 
@@ -81,7 +81,7 @@ class Encoder:
         """Tokenise contexts with their continuations.
 
         White space at a context's end moves to the continuation. Both are tokenised together and
-        cut at their :func:`~runners.token_boundary.boundary`.
+        :func:`~runners.token_boundary.divided`.
 
         Returns
         -------
@@ -91,7 +91,7 @@ class Encoder:
         """
         rendered, marks = self._texts_and_marks(
             [request.context for request in requests],
-            as_text=[request.turns_as_text for request in requests],
+            as_text=[request.harness_rules for request in requests],
         )
         contexts = [text.rstrip() for text in rendered]
         wholes = [
@@ -103,9 +103,10 @@ class Encoder:
             if not request.continuation:
                 pairs.append((marks[i] + ids[wholes[i]] or [self.first_token], []))
                 continue
-            context, whole = ids[contexts[i]], ids[wholes[i]]
-            cut = boundary(context, whole)
-            pairs.append((marks[i] + whole[:cut] or [self.first_token], whole[cut:]))
+            context, continuation = divided(
+                ids[contexts[i]], ids[wholes[i]], harness_rules=request.harness_rules
+            )
+            pairs.append((marks[i] + context or [self.first_token], continuation))
         return pairs
 
     def rolling(self, requests: Sequence[RollingRequest]) -> list[list[int]]:
