@@ -1,19 +1,21 @@
-"""MLflow's experiments: opened, quietly, with errors in one line."""
+"""MLflow's experiments: opened, quietly, with errors in one line; tables of their runs."""
 
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from evalcore.errors import ParityError
 
-__all__ = ["explained", "open_experiment", "quiet"]
+__all__ = ["explained", "log_table", "open_experiment", "quiet"]
 
 
 @contextmanager
@@ -65,3 +67,11 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
             f"-x {experiment.experiment_id}, or choose another board"
         )
     return str(experiment.experiment_id)
+
+
+def log_table(client: MlflowClient, run_id: str, table: pd.DataFrame, name: str) -> None:
+    """Write a table as a run's artifact ``NAME.parquet``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.parquet"
+        table.to_parquet(path, index=False)
+        client.log_artifact(run_id, str(path))

@@ -8,14 +8,13 @@ anew, and the earlier run leaves the list.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, ViewType
 from mlflow.tracking import MlflowClient
 
 from evalcore.codec import jsonable
@@ -24,7 +23,7 @@ from evalcore.judges.bias.report import BiasReport
 from evalcore.records import Estimate
 from evalcore.stats.vote_source import named_comparisons, unique_names
 from evalcore.store import Store
-from leaderboards.experiments import explained, open_experiment, quiet
+from leaderboards.experiments import explained, log_table, open_experiment, quiet
 from leaderboards.mirror import metric_keys
 from leaderboards.writers import writing
 
@@ -33,7 +32,6 @@ __all__ = ["JudgingSync", "sync_judging"]
 _VERSION = 1
 """Part of every job's hash: raised when what is written changes."""
 _LONGEST_PARAM = 6_000
-_METRICS_PER_BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +133,7 @@ def _write(
         "parity.job_hash": job,
         "mlflow.source.name": "parity",
         "mlflow.note.content": "\n".join(f"- {warning}" for warning in report.warnings)[:8_000],
+        **({"parity.flagged": ", ".join(report.flagged)} if report.flagged else {}),
     }
     created = client.create_run(
         experiment_id, start_time=now, tags=tags, run_name=f"judge {report.judge}"
@@ -144,15 +143,9 @@ def _write(
     keys = metric_keys(list(values))
     metrics = [Metric(keys[name], value, now, 0) for name, value in values.items()]
     params = [Param(key, value[:_LONGEST_PARAM]) for key, value in _params(report).items()]
-    flags = [RunTag("parity.flagged", ", ".join(report.flagged))] if report.flagged else []
-    client.log_batch(run_id, metrics=metrics[:_METRICS_PER_BATCH], params=params, tags=flags)
-    for start in range(_METRICS_PER_BATCH, len(metrics), _METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_BATCH])
-    with tempfile.TemporaryDirectory() as folder:
-        for name, table in zip(("verdicts", "comparisons"), tables, strict=True):
-            path = Path(folder) / f"{name}.parquet"
-            table.to_parquet(path, index=False)
-            client.log_artifact(run_id, str(path))
+    client.log_batch(run_id, metrics=metrics, params=params)
+    for name, table in zip(("verdicts", "comparisons"), tables, strict=True):
+        log_table(client, run_id, table, name)
     client.set_terminated(run_id, end_time=now)
 
 

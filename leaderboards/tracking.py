@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ from evalcore.codec import to_json
 from evalcore.errors import InputError
 from evalcore.records import EvalRun
 from evalcore.store import Store
-from leaderboards.experiments import explained, open_experiment, quiet
+from leaderboards.experiments import explained, log_table, open_experiment, quiet
 from leaderboards.markdown import leaderboard_markdown
 from leaderboards.mirror import Unit, model_params, row_units, shared_view, task_units
 from leaderboards.mirror_votes import rating_units, study_units
@@ -59,8 +58,6 @@ from leaderboards.writers import writing
 __all__ = ["SyncResult", "sync"]
 
 _LONGEST_NOTE = 20_000
-_METRICS_PER_BATCH = 1_000
-_PARAMS_PER_BATCH = 100
 _PAGE = 1_000
 _VIEW = "parity"
 
@@ -312,17 +309,13 @@ def _write(
     ]
     metrics += [Metric(at.key, at.value, unit.end_ms, at.step) for at in unit.points]
     params = [Param(key, value) for key, value in unit.params.items()]
-    client.log_batch(
-        run_id, metrics=metrics[:_METRICS_PER_BATCH], params=params[:_PARAMS_PER_BATCH]
-    )
-    for start in range(_METRICS_PER_BATCH, len(metrics), _METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_BATCH])
+    client.log_batch(run_id, metrics=metrics, params=params)  # which MLflow's client parts
     if unit.run is not None and store is not None:
         _log_samples(client, run_id, unit.run, store)
     for name, text in unit.files.items():
         client.log_text(run_id, text, name)
     for name, rows in unit.rows.items():
-        _log_parquet(client, run_id, pd.DataFrame(rows), name)
+        log_table(client, run_id, pd.DataFrame(rows), name)
     client.set_terminated(run_id, end_time=unit.end_ms)
     return run_id
 
@@ -349,11 +342,4 @@ def _log_samples(client: MlflowClient, run_id: str, run: EvalRun, store: Store) 
         }
         for sample in load_samples(store, run)
     )
-    _log_parquet(client, run_id, table, "samples")
-
-
-def _log_parquet(client: MlflowClient, run_id: str, table: pd.DataFrame, name: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.parquet"
-        table.to_parquet(path, index=False)
-        client.log_artifact(run_id, str(path))
+    log_table(client, run_id, table, "samples")

@@ -1,22 +1,17 @@
-"""The leaderboard as a flat table, for spreadsheets and notebooks."""
+"""The leaderboard as a flat table, for spreadsheets."""
 
 from __future__ import annotations
-
-import pandas as pd
 
 from evalcore.spreadsheet import csv_text
 from leaderboards.flat import flat_rows
 from leaderboards.records import Leaderboard
 
-__all__ = ["csv_report", "leaderboard_frame"]
-
-
-def leaderboard_frame(leaderboard: Leaderboard) -> pd.DataFrame:
-    """Return one row for each model, numbers unrounded: see :mod:`leaderboards.flat`."""
-    frame = pd.DataFrame(flat_rows(leaderboard))
-    return frame.astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
+__all__ = ["csv_report"]
 
 
 def csv_report(leaderboard: Leaderboard) -> str:
-    """Write the same as CSV; what is missing is an empty cell, and no cell is a formula."""
+    """Write one row for each model as CSV, numbers unrounded: see :mod:`leaderboards.flat`.
+
+    What is missing is an empty cell, and no cell is a formula.
+    """
     return csv_text(flat_rows(leaderboard))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalcore.judges.bias.calibration import Calibration
 from evalcore.judges.bias.report import BiasReport
 from evalcore.records import Estimate
 from evalcore.visible import one_line
@@ -82,11 +83,42 @@ def calibration_figure(judges: Sequence[BiasReport]) -> Figure | None:
     if not known:
         return None
     shown = known[: len(SERIES)]
-    ticks = linear_axis([0.5, 1.0])
-    bins = [one for _judge, found in shown for one in found.bins]
+    return Figure(
+        name="judge-calibration",
+        section="judges",
+        title="What a judge's confidence is worth",
+        caption="People's mean score of the answer that the judge prefers, by how sure it was, "
+        "with intervals. On the dashed line a judge is calibrated; below it, it exaggerates."
+        + (f" The first {len(shown)} of {len(known)} judges." if len(shown) < len(known) else ""),
+        description="; ".join(
+            f"{one_line(judge)}: "
+            + ", ".join(
+                f"{b.judge:.2f} sure, {b.people.value:.2f} agree (n = {b.n})" for b in f.bins
+            )
+            for judge, f in known
+        ),
+        drawing=_calibration_drawing(shown),
+        rows=tuple(
+            {
+                "judge": judge,
+                "from": one.low,
+                "to": one.high,
+                "judge_score": one.judge,
+                "n": one.n,
+                **estimate_cells("people", one.people),
+            }
+            for judge, f in known
+            for one in f.bins
+        ),
+    )
+
+
+def _calibration_drawing(shown: Sequence[tuple[str, Calibration]]) -> Drawing:
     plot = Plot(
-        x=ticks,
-        y=linear_axis([1.0, 0.0, *(end for b in bins for end in (b.people.low, b.people.high))]),
+        x=linear_axis([0.5, 1.0]),
+        y=linear_axis(
+            [0.0, 1.0, *(end for _j, f in shown for b in f.bins for end in _ends(b.people))]
+        ),
         left=64,
         top=36,
         right=_WIDTH - 16,
@@ -102,39 +134,17 @@ def calibration_figure(judges: Sequence[BiasReport]) -> Figure | None:
         places = [(plot.across(b.judge), plot.down(b.people.value)) for b in found.bins]
         marks.append(Line(points=tuple(places), tone=tone, width=1.5, dashes=dashes))
         for (x, y), one in zip(places, found.bins, strict=True):
-            ends = (x, plot.down(one.people.low)), (x, plot.down(one.people.high))
-            marks.append(Line(points=ends, tone=tone, width=1.5))
+            low, high = _ends(one.people)
+            whisker = (x, plot.down(low)), (x, plot.down(high))
+            marks.append(Line(points=whisker, tone=tone, width=1.5))
             what = f"{judge}: judge {one.judge:.2f}, people {one.people.value:.2f}, n = {one.n}"
             marks.append(Dot(x=x, y=y, tone=tone, symbol=symbol, what=what))
     entries = [
         (name, tone, symbol) for (name, _f), (tone, symbol, _d) in zip(shown, SERIES, strict=False)
     ]
     marks += legend(entries, x=64, y=16, longest=_WIDTH - 8)
-    return Figure(
-        name="judge-calibration",
-        section="judges",
-        title="What a judge's confidence is worth",
-        caption="People's mean score of the answer that the judge prefers, by how sure it was, "
-        "with intervals. On the dashed line a judge is calibrated; below it, it exaggerates."
-        + (f" The first {len(shown)} of {len(known)} judges." if len(shown) < len(known) else ""),
-        description="; ".join(
-            f"{one_line(judge)}: "
-            + ", ".join(
-                f"{b.judge:.2f} sure, {b.people.value:.2f} agree (n = {b.n})" for b in f.bins
-            )
-            for judge, f in known
-        ),
-        drawing=Drawing(width=_WIDTH, height=_HEIGHT, marks=tuple(marks)),
-        rows=tuple(
-            {
-                "judge": judge,
-                "from": one.low,
-                "to": one.high,
-                "judge_score": one.judge,
-                "n": one.n,
-                **estimate_cells("people", one.people),
-            }
-            for judge, f in known
-            for one in f.bins
-        ),
-    )
+    return Drawing(width=_WIDTH, height=_HEIGHT, marks=tuple(marks))
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    return estimate.low, estimate.high

@@ -17,16 +17,12 @@ __all__ = [
     "INSTRUCTIONS",
     "KNOWN_INSTRUCTIONS",
     "READINGS",
-    "STYLE_PATTERN",
     "Exchange",
     "addition",
     "in_style",
     "instruction",
     "reading",
 ]
-
-STYLE_PATTERN = r"^Arr, it be .+!$"
-"""What an answer in the pirate's style looks like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
