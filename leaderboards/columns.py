@@ -14,6 +14,9 @@ from leaderboards.task_runs import TaskRuns
 __all__ = ["best_first", "is_mean_share", "make_column"]
 
 
+_NEAR = 1e-9
+
+
 def make_column(
     runs: TaskRuns,
     values: TaskValues,
@@ -49,7 +52,7 @@ def is_mean_share(runs: TaskRuns, values: TaskValues) -> bool:
     if not values.is_plain_share or not all(head.higher_is_better for head in heads.values()):
         return False
     told = np.array([heads[name].value for name in values.table.fingerprints])
-    close = np.isclose(values.means, told, rtol=1e-9, atol=1e-9)
+    close = np.abs(values.means - told) <= _NEAR
     return bool((close | np.isnan(told)).all())
 
 

@@ -114,8 +114,8 @@ class TaskValues:
         """True if all values lie in [0, 1] and count the same, so that averaging makes sense."""
         values, weights = self.table.values, self.table.weights
         scored = ~np.isnan(values)
-        within = (values[scored] >= 0.0) & (values[scored] <= 1.0)
-        return bool(within.all() and (weights[scored] == 1.0).all())
+        within = (values >= 0.0) & (values <= 1.0) & (weights == 1.0)
+        return bool((within == scored).all())
 
     def _row(self, fingerprint: str) -> int:
         return self.table.fingerprints.index(fingerprint)

@@ -60,7 +60,7 @@ def decimals(estimates: Iterable[Estimate]) -> int:
 
 def column_decimals(column: Column) -> int:
     """Count the decimals of a task's column, for its values and their differences."""
-    return decimals(run.estimates[column.metric] for run in column.runs.values())
+    return decimals(head.estimate for head in column.runs.heads.values())
 
 
 def number(value: float, places: int) -> str:

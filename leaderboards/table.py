@@ -93,6 +93,8 @@ def _printed(column: TextColumn) -> _Printed:
 
 
 def _lines(text: str) -> list[str]:
+    if text.isprintable():
+        return [text]
     return strip_control_codes(text).expandtabs().splitlines() or [""]
 
 

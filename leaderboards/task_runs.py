@@ -68,7 +68,7 @@ class Metrics(Mapping[str, Estimate]):
         if self._primary is None:
             self._primary = {f"{task}/{head.metric}": head for task, head in self._heads.items()}
         if (head := self._primary.get(key)) is not None:
-            return head.run.estimates[head.metric]
+            return head.estimate
         return self._whole()[key]
 
     def __iter__(self) -> Iterator[str]:

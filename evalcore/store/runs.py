@@ -53,19 +53,19 @@ class Runs(Database):
         known: dict[str, RunHead] = self._same("runs", None, dict)
         with self._reading() as connection, uncollected():
             by_id = sorted(driver_rows(connection, query), key=itemgetter(0))
-            rows = [*map(_Row._make, sorted(by_id, key=itemgetter(_CREATED)))]
-            new = [row for row in rows if row.run_id not in known or known[row.run_id].row != row]
-            headless = [row for row in new if not _is_head(row.head)]
+            rows = sorted(by_id, key=itemgetter(_CREATED))
+            new = [row for row in rows if row[0] not in known or known[row[0]].row != row]
+            headless = [_Row(*row) for row in new if not _is_head(row[_HEAD])]
             made = {row.run_id: _head(json.loads(row.record)) for row in headless}
             specs: dict[str, ModelSpec] = {}
-            texts = (made.get(row.run_id) or str(row.head) for row in new)
+            texts = [made.get(row[0]) or row[_HEAD] for row in new]
             heads = json.loads(f"[{','.join(texts)}]")
             known |= {
-                row.run_id: RunHead(row, head, specs) for row, head in zip(new, heads, strict=True)
+                row[0]: RunHead(row, head, specs) for row, head in zip(new, heads, strict=True)
             }
         if headless:
             self._write_heads(headless, made)
-        return [known[row.run_id] for row in rows]
+        return [known[row[0]] for row in rows]
 
     def _write_heads(self, rows: Sequence[_Row], heads: Mapping[str, str]) -> None:
         """Give records the heads that they lack, unless they have become others."""
@@ -108,6 +108,7 @@ class _Row(NamedTuple):
 
 
 _CREATED = _Row._fields.index("created_utc")
+_HEAD = _Row._fields.index("head")
 
 
 class _Told(NamedTuple):
@@ -165,7 +166,7 @@ class RunHead:
     Parameters
     ----------
     row
-        What the database has of the run.
+        What the database has of the run: the fields of a row, in their order.
     head
         The row's head, decoded.
     specs
@@ -176,8 +177,14 @@ class RunHead:
         *("_head", "_run", "_specs", "row"),
         *("created_utc", "fingerprint", "task", "task_hash", "value"),
     )
+    created_utc: str
+    fingerprint: str
+    task: str
+    task_hash: str
 
-    def __init__(self, row: _Row, head: Sequence[Any], specs: dict[str, ModelSpec]) -> None:
+    def __init__(
+        self, row: Sequence[Any], head: Sequence[Any], specs: dict[str, ModelSpec]
+    ) -> None:
         self.row = row
         _id, self.fingerprint, self.task, self.task_hash, self.created_utc, _head, _record = row
         self.value = nan_if_null(head[_VALUE])
@@ -197,6 +204,11 @@ class RunHead:
         """Whether more of the primary metric is better."""
         found: bool = self._head[_HIGHER]
         return found
+
+    @property
+    def estimate(self) -> Estimate:
+        """Of the primary metric."""
+        return _estimate(*self._head[_N_TOLD:_WORK])
 
     @property
     def n_unscored(self) -> int:
@@ -234,13 +246,17 @@ class RunHead:
         found._run = replace(self.run, estimates={self.metric: estimate}, n_examples=n_examples)
         return found
 
+    @property
+    def _whole_row(self) -> _Row:
+        return _Row(*self.row)
+
     def _made(self) -> EvalRun:
         told = _Told(*self._head[:_N_TOLD])
         if told.spec not in self._specs:
-            self._specs[told.spec] = spec_from(json.loads(self.row.record)["spec"])
-        part = _Record(self.row).part
+            self._specs[told.spec] = spec_from(json.loads(self._whole_row.record)["spec"])
+        part = _Record(self._whole_row).part
         return EvalRun(
-            run_id=self.row.run_id,
+            run_id=self._whole_row.run_id,
             spec=self._specs[told.spec],
             task=self.task,
             task_hash=self.task_hash,
@@ -249,9 +265,7 @@ class RunHead:
                 {told.metric: told.higher_is_better}, part, "higher_is_better"
             ),
             params=Recorded(_NOTHING, part, "params"),
-            estimates=Recorded(
-                {told.metric: _estimate(*self._head[_N_TOLD:_WORK])}, part, "estimates"
-            ),
+            estimates=Recorded({told.metric: self.estimate}, part, "estimates"),
             efficiency=Efficiency(**dict(zip(_EFFICIENCY, self.work, strict=True))),
             n_examples=told.n_examples,
             created_utc=self.created_utc,
