@@ -488,6 +488,8 @@ def test_settings_survive_the_name():
     settings = HarnessSettings(system_instruction="50% & more\nnow", num_fewshot=0)
     assert split_settings(f"x{settings.words}") == ("x", settings)
     assert HarnessSettings().words == ""
+    chat = HarnessSettings(apply_chat_template=True, fewshot_as_multiturn=False)
+    assert chat.words == "?apply_chat_template&fewshot_as_multiturn=false"
 
 
 def test_text_around_turns_is_refused():

@@ -39,7 +39,7 @@ class HarnessSettings:
     @property
     def words(self) -> str:
         """What is behind a task's name if these are its settings; empty for the defaults."""
-        given = [f"{name}={_word(value)}" for name, value in self.unusual.items()]
+        given = [f"{name}{_word(value)}" for name, value in self.unusual.items()]
         return f"?{'&'.join(given)}" if given else ""
 
     @property
@@ -125,5 +125,5 @@ def _value(key: str, value: str, *, where: str) -> bool | int | str:
 
 def _word(value: bool | int | str) -> str:
     if isinstance(value, bool):
-        return str(value).lower()
-    return re.sub(r"[%&\x00-\x1f]", lambda found: quote(found[0]), str(value))
+        return "" if value else "=false"
+    return "=" + re.sub(r"[%&\x00-\x1f]", lambda found: quote(found[0]), str(value))
