@@ -32,6 +32,8 @@ def notes(
         yield "no model has results on all tasks; choose tasks that all models share"
     for column in columns:
         for fingerprint, head in column.runs.heads.items():
+            if not head.n_unscored and not head.warnings:
+                continue
             name = models[fingerprint].name
             if head.n_unscored:
                 yield (

@@ -1,5 +1,6 @@
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ from evalcore.store.store import Answered
 def store(tmp_path: Path):
     with open_store(tmp_path) as store:
         yield store
+
+
+MODEL = ModelSpec(name="one", backend="imported", weights="one")
 
 
 def make_scores(n: int, value: float = 1.0) -> list[Score]:
@@ -196,3 +200,23 @@ def test_workspace_that_is_only_read_is_not_made(tmp_path: Path):
     with pytest.raises(WorkspaceError, match="no workspace in"):
         open_store(tmp_path / "out", create=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["out", "50% of it? #1"])
+def test_workspace_that_cant_be_written_is_read(tmp_path: Path, monkeypatch, name):
+    with open_store(tmp_path / name) as store:
+        store.add_model(MODEL)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with open_store(tmp_path / name) as store:
+        assert list(store.models()) == [MODEL.fingerprint]
+        with pytest.raises(WorkspaceError, match="readonly"):
+            store.add_model(replace(MODEL, name="another"))
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["parity.sqlite"]
+
+
+def test_workspace_that_cant_be_written_shows_what_its_writer_wrote_last(tmp_path, monkeypatch):
+    with open_store(tmp_path) as writer:
+        writer.add_model(MODEL)
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+        with open_store(tmp_path) as store:
+            assert list(store.models()) == [MODEL.fingerprint]

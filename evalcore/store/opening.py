@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -81,12 +83,26 @@ def explained(where: str) -> Iterator[None]:
 def _engine(workspace: Path, store_url: str | None) -> Engine:
     if store_url is None:
         workspace.mkdir(parents=True, exist_ok=True)
-        store_url = f"sqlite:///{workspace / DATABASE_NAME}"
-    engine = sa.create_engine(store_url, json_serializer=to_json)
+    url = _file_url(workspace / DATABASE_NAME) if store_url is None else store_url
+    engine = sa.create_engine(url, json_serializer=to_json)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_pragmas)
         sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _file_url(path: Path) -> sa.URL:
+    """Return the URL of a file, which is only read where it or its folder can't be written.
+
+    SQLite makes files beside one in WAL mode even to read it. Where it can't, and nobody else has
+    made them, it has to be told that nobody writes meanwhile.
+    """
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return sa.URL.create("sqlite", database=str(path))
+    how = {"mode": "ro", "uri": "true"}
+    if not path.with_name(f"{path.name}-wal").exists():
+        how["immutable"] = "1"
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=how)
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

@@ -224,8 +224,8 @@ def _kept(
             cache.task_hash.in_(tasks[start : start + KEYS_PER_QUERY])
         )
         for task_hash, metric, fingerprint, content in driver_rows(connection, query):
-            if (task_hash, metric) in found:
-                found[task_hash, metric][fingerprint] = content
+            if (pieces := found.get((task_hash, metric))) is not None:
+                pieces[fingerprint] = content
     return found
 
 
