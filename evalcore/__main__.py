@@ -156,6 +156,10 @@ def main() -> None:
         if error.errno not in _NO_ROOM:
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}", ParityError.exit_code)
+    except Exception as error:
+        if KeyboardInterrupt.__name__ not in str(error):
+            raise
+        code = INTERRUPTED  # pydantic has made an error of it, while MLflow was loaded
     if code == INTERRUPTED:  # typer's own way to end when Ctrl-C is pressed
         _fail("interrupted; what was finished is kept, the same command goes on", INTERRUPTED)
     sys.exit(code or 0)
