@@ -11,6 +11,9 @@ from typing import Any
 __all__ = ["content_hash", "file_sha256"]
 
 _BLOCK_BYTES = 1 << 20
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def content_hash(content: Any) -> str:
@@ -37,9 +40,7 @@ def content_hash(content: Any) -> str:
     >>> content_hash({"a": 1, "b": (2, 3)}) == content_hash({"b": [2, 3], "a": 1})
     True
     """
-    text = json.dumps(
-        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text = _canonical(content)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

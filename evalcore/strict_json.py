@@ -25,7 +25,7 @@ def parse_json_text(text: str) -> Any:
         In plain words, for halves of characters, huge whole numbers, and what is nested too deeply.
     """
     try:
-        content = json.loads(text, parse_int=_whole_number)
+        content = _decoded(text)
         if _SURROGATE.search(text):
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -40,3 +40,6 @@ def _whole_number(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
+
+
+_decoded = json.JSONDecoder(parse_int=_whole_number).decode

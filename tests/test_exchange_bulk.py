@@ -22,6 +22,7 @@ from evalcore.exchange.writing import write_columns, write_rows
 from evalcore.spreadsheet import harmless
 from evalcore.store import open_store, schema
 from evalcore.store.bulk import insert_columns
+from evalcore.store.responses import _turns_query
 
 COLUMNS = ("id", "example_id", "model_a", "model_b", "winner", "rater", "rater_kind")
 
@@ -259,3 +260,51 @@ def test_stopping_early_closes_what_was_begun():
     assert next(ahead) == 1
     ahead.close()
     assert closed.is_set()
+
+
+def battle(number: int, *, turns: int = 1) -> dict[str, object]:
+    said = [{"role": "user", "content": f"Question {number}?"}]
+    sides = {
+        f"conversation_{side}": [
+            message
+            for turn in range(turns)
+            for message in (*said, {"role": "assistant", "content": f"{side}{number}{turn}"})
+        ]
+        for side in "ab"
+    }
+    names = {"model_a": f"m{number % 3}", "model_b": "other", "winner": "tie"}
+    return {"question_id": f"{number:032x}", **names, **sides}
+
+
+def answers_match(store) -> bool:
+    pairs = [(a.example_id, a.fingerprint) for a in store.generations()]
+    one_by_one = {
+        (example_id, fingerprint): tuple(turn.text for turn in chain)
+        for fingerprint in {model for _, model in pairs}
+        for example_id, chain in store.conversations(
+            fingerprint, [example for example, model in pairs if model == fingerprint]
+        ).items()
+    }
+    found = store.answer_texts(sorted({*pairs, ("none", "such")}))
+    return bool(found) and found == one_by_one
+
+
+def test_answers_of_pairs_are_those_found_one_by_one(tmp_path):
+    battles = [battle(number, turns=1 + number % 2) for number in range(600)]
+    with fresh_store(tmp_path / "out") as store:
+        import_files("lmarena", [write(tmp_path / "b.jsonl", battles)], store)
+        assert answers_match(store)
+
+
+def test_postgresql_finds_answers_of_pairs(postgres, tmp_path):
+    with open_store(tmp_path, postgres.url) as store:
+        import_files("lmarena", [write(tmp_path / "b.jsonl", [battle(1, turns=2)])], store)
+        assert answers_match(store)
+
+
+def test_answers_of_pairs_are_found_without_a_look_at_others(tmp_path):
+    with fresh_store(tmp_path / "out") as store, store.engine.connect() as connection:
+        query = f"EXPLAIN QUERY PLAN {_turns_query(3, mark='?')}"
+        plan = [row.detail for row in connection.exec_driver_sql(query, ("x",) * 6)]
+    assert "SCAN generation" not in plan
+    assert any("generation_by_example (example_id=? AND fingerprint=?)" in x for x in plan)

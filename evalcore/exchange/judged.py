@@ -119,15 +119,12 @@ def _stored(
     store: Store, comparisons: Sequence[Comparison]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     """Answers in the workspace, by example and model."""
-    wanted: dict[str, set[str]] = {}
-    for comparison in comparisons:
-        for model in (comparison.model_a, comparison.model_b):
-            wanted.setdefault(model, set()).add(comparison.example_id)
-    return {
-        (example_id, model): tuple(generation.text for generation in chain)
-        for model, example_ids in wanted.items()
-        for example_id, chain in store.conversations(model, sorted(example_ids)).items()
+    wanted = {
+        (found.example_id, model)
+        for found in comparisons
+        for model in (found.model_a, found.model_b)
     }
+    return store.answer_texts(sorted(wanted))
 
 
 def _conversation(example: Example | None, answers: Sequence[str]) -> tuple[Message, ...]:

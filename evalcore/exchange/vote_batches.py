@@ -25,7 +25,7 @@ from evalcore.votes.schema import REQUIRED, as_text
 
 __all__ = ["column_names", "read_vote_columns"]
 
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 21
 _ROWS = 1 << 17
 
 
@@ -127,7 +127,8 @@ def _jsonl_batches(path: Path, names: Mapping[str, str]) -> Iterator[tuple[dict[
     parse = pa_json.ParseOptions(
         explicit_schema=pa.schema(list(kinds.items())), unexpected_field_behavior="ignore"
     )
-    read = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
+    # Votes are read ahead already: threads of Arrow's own would take the database's core.
+    read = pa_json.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
     line = 1
     with pa_json.open_json(path, read_options=read, parse_options=parse) as batches:
         for batch in batches:

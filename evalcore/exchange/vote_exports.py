@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from evalcore.codec import jsonable
 from evalcore.exchange.judged import Judged
 from evalcore.records import Comparison, Message
 
@@ -58,14 +57,18 @@ def _lmarena(judged: Judged) -> Iterator[Row]:
         "model_b": sides[1][0],
         "winner": winner,
         "judge": f"arena_user_{found.rater}" if found.rater_kind == "human" else found.rater,
-        "conversation_a": jsonable(sides[0][1]),
-        "conversation_b": jsonable(sides[1][1]),
+        "conversation_a": _plain(sides[0][1]),
+        "conversation_b": _plain(sides[1][1]),
         "turn": sum(message.role == "user" for message in judged.conversation_a),
         "anony": True,
         "language": "unknown",
         "tstamp": datetime.fromisoformat(found.created_utc).timestamp(),
         "rater_kind": found.rater_kind,
     }
+
+
+def _plain(messages: Sequence[Message]) -> list[Row]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _dpo(judged: Judged) -> Iterator[Row]:
@@ -78,9 +81,9 @@ def _dpo(judged: Judged) -> Iterator[Row]:
     if chosen and rejected:
         prompt = chosen[: judged.n_prompt]
         yield {
-            "prompt": jsonable(prompt),
-            "chosen": jsonable(chosen[judged.n_prompt :]),
-            "rejected": jsonable(rejected[judged.n_prompt :]),
+            "prompt": _plain(prompt),
+            "chosen": _plain(chosen[judged.n_prompt :]),
+            "rejected": _plain(rejected[judged.n_prompt :]),
         }
 
 
@@ -104,8 +107,8 @@ def _kto(judged: Judged) -> Iterator[Row]:
         conversations, labels.get(judged.comparison.winner, ()), strict=False
     ):
         yield {
-            "prompt": jsonable(messages[: judged.n_prompt]),
-            "completion": jsonable(messages[judged.n_prompt :]),
+            "prompt": _plain(messages[: judged.n_prompt]),
+            "completion": _plain(messages[judged.n_prompt :]),
             "label": label,
         }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -36,6 +37,9 @@ _GENERATION = (
 _VERDICT = tuple(judge_schema.verdict.c.keys())
 _SCORE = ("task_hash", "metric", "fingerprint", "example_id", "value", "weight")
 _comparison = attrgetter(*VOTE_COLUMNS)
+_answer = attrgetter(*_GENERATION)
+_PARAMS, _LOGPROBS = map(_GENERATION.index, ("params", "first_token_logprobs"))
+_params_json = lru_cache(maxsize=1024)(to_json)
 
 Row = tuple[Any, ...]
 
@@ -173,11 +177,11 @@ def _statement(connection: Connection, table: sa.Table, names: Sequence[str]) ->
 
 
 def _generation(answer: Any) -> Row:
-    values = {name: getattr(answer, name) for name in _GENERATION}
-    values["params"] = to_json(answer.params)
+    values = list(_answer(answer))
+    values[_PARAMS] = _params_json(answer.params)
     if answer.first_token_logprobs is not None:
-        values["first_token_logprobs"] = to_json(answer.first_token_logprobs)
-    return tuple(values.values())
+        values[_LOGPROBS] = to_json(answer.first_token_logprobs)
+    return tuple(values)
 
 
 def _verdict(verdict: Any) -> Row:

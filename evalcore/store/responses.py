@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -35,6 +37,27 @@ class Answered:
     """Of a generation."""
     previous_key: str | None = None
     """Request of the turn before, where a generation goes on with a conversation."""
+
+
+class _Turn(NamedTuple):
+    """As much of a generation as its place in a conversation takes."""
+
+    example_id: str
+    fingerprint: str
+    request_key: str
+    previous_key: str | None
+    text: str
+
+
+_TURNS = (
+    "SELECT example_id, fingerprint, request_key, previous_key, text FROM wanted JOIN generation "
+    "ON example_id = wanted.example AND fingerprint = wanted.model "
+    "ORDER BY created_utc, request_key"
+)
+"""Of the pairs wanted; columns in the order of :class:`_Turn`."""
+_MARKS = {"sqlite": "?", "postgresql": "%s"}
+"""How a driver wants the place of a value written."""
+_AnyTurn = TypeVar("_AnyTurn", Generation, _Turn)
 
 
 class Responses(Database):
@@ -175,6 +198,28 @@ class Responses(Database):
                     found.setdefault(row.example_id, []).append(_generation(row))
         return {example_id: _newest_chain(answers) for example_id, answers in found.items()}
 
+    def answer_texts(
+        self, wanted: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return what was answered, turn by turn, by example and model.
+
+        Parameters
+        ----------
+        wanted
+            Pairs of an example and a model's fingerprint, in any number of models: one query finds
+            hundreds of them. Which way of answering counts is as for :meth:`conversations`; pairs
+            without an answer are left out.
+        """
+        found: dict[tuple[str, str], list[_Turn]] = {}
+        with self._reading() as connection:
+            for start in range(0, len(wanted), KEYS_PER_QUERY):
+                some = wanted[start : start + KEYS_PER_QUERY]
+                query = _turns_query(len(some), mark=_MARKS[connection.dialect.name])
+                rows = connection.exec_driver_sql(query, tuple(chain.from_iterable(some)))
+                for turn in map(_Turn._make, rows):
+                    found.setdefault((turn.example_id, turn.fingerprint), []).append(turn)
+        return {key: tuple(x.text for x in _newest_chain(turns)) for key, turns in found.items()}
+
     def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
         """Sum up the work that a model did on a task, over all sessions."""
         columns = schema.work.c
@@ -188,6 +233,13 @@ class Responses(Database):
         ).where(columns.fingerprint == fingerprint, columns.task_hash == task_hash)
         with self._reading() as connection:
             return Efficiency(**connection.execute(query).one()._asdict())
+
+
+@lru_cache(maxsize=16)
+def _turns_query(n: int, *, mark: str) -> str:
+    """Write the query for n pairs: of ``(a, b) IN (...)`` SQLite would make a scan of the table."""
+    pairs = ", ".join([f"({mark}, {mark})"] * n)
+    return f"WITH wanted (example, model) AS (VALUES {pairs}) {_TURNS}"
 
 
 def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str, Any]]]:
@@ -207,15 +259,15 @@ def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str
     return rows
 
 
-def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
+def _newest_chain(answers: Sequence[_AnyTurn]) -> tuple[_AnyTurn, ...]:
     """Return the newest first turn and what follows it; answers come oldest first."""
     following = {answer.previous_key: answer for answer in answers}
-    chain = []
+    turns = []
     turn = following.get(None)
     while turn is not None:
-        chain.append(turn)
+        turns.append(turn)
         turn = following.get(turn.request_key)
-    return tuple(chain)
+    return tuple(turns)
 
 
 def _params_from(fields: dict[str, Any]) -> SamplingParams:

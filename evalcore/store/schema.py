@@ -40,7 +40,7 @@ __all__ = [
     "work",
 ]
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 """Newest migration; kept here so that opening a workspace need not load Alembic."""
 
 metadata = MetaData()
@@ -94,7 +94,7 @@ generation = Table(
     Column("first_token_logprobs", JSON(none_as_null=True)),
     Column("cost_usd", Float),
     Column("source_id", Integer),  # of the imported file; null = made here
-    Index("generation_by_example", "example_id"),
+    Index("generation_by_example", "example_id", "fingerprint"),
 )
 
 claim = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +161,8 @@ def example_from_fields(
 
 
 def _with_id(example: Example, *, own_id: object) -> Example:
-    content = asdict(example)
-    kept = [content[key] for key in ("messages", "references", "choices", "category", "group")]
+    messages = [{"role": turn.role, "content": turn.content} for turn in example.messages]
+    kept = [messages, example.references, example.choices, example.category, example.group]
     images = [image.sha256 for image in example.images]
     follow_ups = [example.follow_ups] if example.follow_ups else []
     return replace(example, id=content_hash([own_id, *kept, images, *follow_ups]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from evalcore.errors import VotesError
+from evalcore.exchange.ahead import made_ahead
 from evalcore.exchange.conversations import Conversation, prompt_example, split_conversation
 from evalcore.exchange.identity import imported_answers
 from evalcore.exchange.records import ImportContext, Parcel
@@ -56,7 +57,7 @@ def read_lmarena(paths: Sequence[Path], context: ImportContext) -> Iterator[Parc
                 f" has {', '.join(sorted(columns))}"
             )
         if {"conversation_a", "response_a"} & columns or _hot(columns):
-            yield from _battles(path, context, battle_ids="id" not in columns)
+            yield from made_ahead(_battles(path, context, battle_ids="id" not in columns))
         else:
             yield from read_vote_columns(path, context, battle_ids="id" not in columns)
 
@@ -74,7 +75,9 @@ class _Battle:
     said: tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def _battles(path: Path, context: ImportContext, *, battle_ids: bool) -> Iterator[Parcel]:
+def _battles(
+    path: Path, context: ImportContext, *, battle_ids: bool
+) -> Generator[Parcel, None, None]:
     unit = "row" if path.suffix.lower() in (".parquet", ".json") else "line"
     table = VoteColumns(path, context, unit=unit, battle_ids=True)
     rows = read_rows(path)
