@@ -25,6 +25,7 @@ import reports.cli
 import runners.cli
 from evalcore import __version__
 from evalcore.errors import ParityError
+from evalcore.visible import visible
 
 __all__ = ["main"]
 
@@ -174,7 +175,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"parity: {message}", file=sys.stderr)
+    print(f"parity: {visible(message)}", file=sys.stderr)
     sys.exit(code)
 
 

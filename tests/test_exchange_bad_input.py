@@ -12,6 +12,7 @@ from exchange_files import fresh_store, lm_eval_files, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalcore.__main__ import main
 from evalcore.errors import InputError
 from evalcore.exchange import rows as exchange_rows
 from evalcore.exchange.importing import import_files
@@ -285,3 +286,38 @@ def test_wrong_usage_makes_no_workspace(parity, tmp_path, arguments):
     code, _, error = parity("import", *arguments, "-w", tmp_path / "out")
     assert (code, error.count("\n")) == (2, 1)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"raw_completion": {"logprobs": {"content": [{"top_logprobs": [{"token": "m"}]}]}}},
+        {"raw_completion": {"logprobs": {"content": [3]}}},
+        {"raw_completion": {"logprobs": "none"}},
+        {"judge_top_logprobs": "{"},
+        {"judge_top_logprobs": {"m": "likely"}},
+    ],
+)
+def test_probabilities_that_are_none_are_told_with_their_line(store, tmp_path, fields):
+    row = {"instruction": "Hi", "generator_1": "x", "generator_2": "y", "preference": 1.0}
+    path = write(tmp_path / "annotations.json", [row, row | fields])
+    with pytest.raises(InputError, match=rf"row 2: {next(iter(fields))} must have the logarithms"):
+        import_files("alpaca_eval", [path], store)
+    assert is_empty(store)
+
+
+def test_signs_that_paint_a_terminal_are_shown_in_messages(monkeypatch, capsys, tmp_path):
+    path = write(tmp_path / "votes.json", [{"model\0_a\x1b[2J\u202e": 1}])
+    arguments = ["parity", "import", "lmarena", str(path), "-w", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    message = capsys.readouterr().err
+    assert "has model␀_a␛[2J[U+202E]" in message
+
+
+def test_values_in_messages_are_cut(store, tmp_path):
+    path = write(tmp_path / "question.jsonl", [{"question_id": 1, "turns": "A" * 70_000}])
+    with pytest.raises(InputError, match="line 1: turns must be a list") as caught:
+        import_files("fastchat", [path], store)
+    assert len(str(caught.value)) < 500

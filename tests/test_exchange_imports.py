@@ -357,3 +357,56 @@ def test_repeats_are_found_within_and_between_batches():
     assert repeats.add(["c", "b"]).tolist() == [False, True]
     assert repeats.add([]).tolist() == []
     assert repeats.add(["c", "d"]).tolist() == [True, False]
+
+
+def test_arena_hard_of_version_0_1_is_read_whole(store, tmp_path):
+    question = {"question_id": "q1", "category": "arena-hard-v0.1", "turns": [{"content": "Hi"}]}
+    said = {"index": 0, "turns": [{"content": "Yo", "token_len": 1}]}
+    games = [{"score": "A>B", "judgment": "[[A>B]]"}, {"score": "B>>A", "judgment": "[[B>>A]]"}]
+    write(tmp_path / "f" / "question.jsonl", [question])
+    rows = [{"question_id": "q1", "answer_id": "a", "model_id": "x", "choices": [said]}]
+    write(tmp_path / "f" / "model_answer" / "x.jsonl", rows)
+    judged = [{"question_id": "q1", "model": "x", "judge": "gpt-4", "games": games}]
+    write(tmp_path / "f" / "model_judgment" / "gpt-4" / "x.jsonl", judged)
+    done = import_files("arena_hard", [tmp_path / "f"], store)
+    assert [done.n_new[name] for name in ("example", "generation", "comparison")] == [1, 1, 1]
+    (answer, *_) = store.generations()
+    example = store.examples_by_id([answer.example_id])[answer.example_id]
+    assert [turn.content for turn in example.messages] == ["Hi"]
+
+
+def test_fastchat_log_with_pictures_keeps_what_was_said(store, tmp_path):
+    def state(name: str) -> dict[str, object]:
+        messages = [["USER", ["What is this?", ["hash"]]], ["ASSISTANT", f"{name} says"]]
+        return {"conv_id": "c", "model_name": name, "offset": 0, "messages": messages}
+
+    vote = {"tstamp": 1.7e9, "type": "leftvote", "models": ["", ""], "ip": "1.2.3.4"}
+    path = tmp_path / "2024-01-01-conv.json"
+    path.write_text(json.dumps(vote | {"states": [state("x"), state("y")]}) + "\n")
+    import_files("fastchat", [path], store)
+    (answer, *_) = store.generations()
+    example = store.examples_by_id([answer.example_id])[answer.example_id]
+    assert example.messages[0].content == "What is this?"
+
+
+def test_lm_eval_answer_that_is_a_number_is_an_answer(store, tmp_path):
+    (path,) = lm_eval_files(tmp_path / "f").glob("*/samples_*.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write(path, [row | {"resps": [[f"{row['doc_id']}42"]]} for row in rows])
+    import_files("lm_eval", [tmp_path / "f"], store)
+    assert sorted(answer.text for answer in store.generations()) == ["042", "142"]
+
+
+def test_lm_eval_samples_of_before_0_4_5_go_to_filters_in_their_order(tmp_path):
+    (path,) = lm_eval_files(tmp_path / "f").glob("*/samples_*.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    found = []
+    for name, left_out in (("today", ()), ("before", ("filter", "metrics"))):
+        write(path, [{k: x for k, x in row.items() if k not in left_out} for row in rows])
+        with fresh_store(tmp_path / name) as store:
+            import_files("lm_eval", [tmp_path / "f"], store)
+            (run,) = store.runs()
+            scores = store.scores(run.spec.fingerprint, run.task_hash)
+            found.append((run.estimates, sorted(map(repr, scores))))
+    assert found[0] == found[1]
+    assert found[0][1]

@@ -39,7 +39,7 @@ class Row:
         """
         value = self.fields.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise VotesError(f"{self.where}: {name} must be a text; got {value!r}")
+            raise VotesError(f"{self.where}: {name} must be a text; got {value!r:.80}")
         return str(value)
 
     def optional_text(self, name: str) -> str | None:
@@ -59,7 +59,7 @@ class Row:
         if value is None:
             return math.nan
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise VotesError(f"{self.where}: {name} must be a number; got {value!r}")
+            raise VotesError(f"{self.where}: {name} must be a number; got {value!r:.80}")
         return float(value)
 
     def one_of(self, name: str, permitted: Mapping[str, Any]) -> Any:
@@ -73,7 +73,7 @@ class Row:
         value = str(self.fields.get(name))
         if value not in permitted:
             raise VotesError(
-                f"{self.where}: {name} must be one of {', '.join(permitted)}; got {value!r}"
+                f"{self.where}: {name} must be one of {', '.join(permitted)}; got {value!r:.80}"
             )
         return permitted[value]
 

@@ -180,7 +180,7 @@ def _messages(
         if text is None:
             raise TaskError(f"{where}: needs one of the fields prompt, text, messages")
     if not isinstance(text, str) or not text.strip():
-        raise TaskError(f"{where}: the prompt must be text that is not empty; got {text!r}")
+        raise TaskError(f"{where}: the prompt must be text that is not empty; got {text!r:.80}")
     return (Message(role="user", content=text),)
 
 
@@ -190,10 +190,10 @@ def _chat(turns: Any, *, where: str) -> tuple[Message, ...]:
     messages = []
     for turn in turns:
         if not isinstance(turn, dict) or set(turn) != {"role", "content"}:
-            raise TaskError(f"{where}: a message needs just role and content; got {turn!r}")
+            raise TaskError(f"{where}: a message needs just role and content; got {turn!r:.80}")
         if turn["role"] not in _ROLES:
             raise TaskError(
-                f"{where}: role must be one of {', '.join(_ROLES)}; got {turn['role']!r}"
+                f"{where}: role must be one of {', '.join(_ROLES)}; got {turn['role']!r:.80}"
             )
         if not isinstance(turn["content"], str) or not turn["content"].strip():
             raise TaskError(f"{where}: a message's content must be text that is not empty")
@@ -222,7 +222,7 @@ def _chosen(answer: Any, choices: tuple[str, ...], *, where: str) -> str:
         return str(answer)
     raise TaskError(
         f"{where}: answer must be a choice or its index from 0 to {len(choices) - 1}; "
-        f"got {answer!r}"
+        f"got {answer!r:.80}"
     )
 
 
@@ -236,10 +236,10 @@ def _render(template: Template, fields: Mapping[str, Any], *, where: str) -> str
 def _texts(fields: Mapping[str, Any], key: str, *, where: str) -> tuple[str, ...]:
     values = fields.get(key, [])
     if not isinstance(values, list):
-        raise TaskError(f"{where}: {key} must be a list of texts; got {values!r}")
+        raise TaskError(f"{where}: {key} must be a list of texts; got {values!r:.80}")
     numbers = [str(value) if type(value) in (int, float) else value for value in values]
     if not all(isinstance(value, str) for value in numbers):
-        raise TaskError(f"{where}: {key} must hold texts or numbers; got {values!r}")
+        raise TaskError(f"{where}: {key} must hold texts or numbers; got {values!r:.80}")
     return tuple(numbers)
 
 
@@ -249,7 +249,7 @@ def _images(fields: Mapping[str, Any], folder: Path, *, where: str) -> tuple[Ima
         raise TaskError(f"{where}: has both image and images")
     named = _texts(fields, "images", where=where) if one is None else (one,)
     if not all(isinstance(name, str) and name for name in named):
-        raise TaskError(f"{where}: image must be the path of a picture; got {one!r}")
+        raise TaskError(f"{where}: image must be the path of a picture; got {one!r:.80}")
     return tuple(read_image(folder / name, where=where) for name in named)
 
 

@@ -18,8 +18,9 @@ def read_prompts(path: Path) -> list[Example]:
 
     A ``.txt`` file has one prompt a line. A ``.jsonl`` file has one JSON text or object a line;
     an object names the prompt ``prompt``, ``text``, ``instruction``, ``messages``, or ``turns``
-    (what the user says, turn by turn), and may have ``id`` (or ``question_id`` or ``uid``),
-    ``category``, ``group`` and ``reference``: a text, or a list of one for each turn.
+    (what the user says, turn by turn: texts, or objects with ``content``), and may have ``id``
+    (or ``question_id`` or ``uid``), ``category``, ``group`` and ``reference``: a text, or a list
+    of one for each turn.
 
     Raises
     ------
@@ -66,7 +67,13 @@ def prompt_fields(content: Any, *, where: str) -> Mapping[str, Any]:
     if "turns" in fields:
         turns = fields.pop("turns")
         if not isinstance(turns, list) or not turns:
-            raise TaskError(f"{where}: turns must be a list of texts; got {turns!r}")
-        fields.setdefault("prompt", turns[0])
-        fields.setdefault("follow_ups", turns[1:])
+            raise TaskError(f"{where}: turns must be a list of texts; got {turns!r:.80}")
+        first, *others = map(_said, turns)
+        fields.setdefault("prompt", first)
+        fields.setdefault("follow_ups", others)
     return fields
+
+
+def _said(turn: Any) -> Any:
+    """Return a turn's text, which version 0.1 of Arena-Hard puts into an object."""
+    return turn.get("content") if isinstance(turn, dict) else turn

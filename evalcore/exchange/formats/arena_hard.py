@@ -119,7 +119,7 @@ def _games(row: Row, book: QuestionBook) -> Iterator[ForeignVerdict]:
         row.text("model"),
     )
     if baseline == model:
-        raise VotesError(f"{row.where}: model and baseline must differ; got {model!r}")
+        raise VotesError(f"{row.where}: model and baseline must differ; got {model!r:.80}")
     example = book.by_id(_own_id(row))
     for game, shown in zip(games, ("a_first", "b_first"), strict=True):
         said = game if isinstance(game, Mapping) else {}

@@ -196,7 +196,9 @@ def _has(
 
 def _one_of(fields: Mapping[str, Any], name: str, permitted: Sequence[str]) -> None:
     if fields.get(name) not in permitted:
-        raise InputError(f"{name} must be one of {', '.join(permitted)}; got {fields.get(name)!r}")
+        raise InputError(
+            f"{name} must be one of {', '.join(permitted)}; got {fields.get(name)!r:.80}"
+        )
 
 
 def _within(score: float, config: Mapping[str, Any], where: str) -> None:

@@ -98,7 +98,9 @@ def _choices(row: Row) -> list[list[str]]:
         return [[row.optional_text("text") or ""]]
     choices = row.fields["choices"]
     if not isinstance(choices, list) or not choices:
-        raise VotesError(f"{row.where}: choices must be a list of index and turns; got {choices!r}")
+        raise VotesError(
+            f"{row.where}: choices must be a list of index and turns; got {choices!r:.80}"
+        )
     found = []
     for choice in choices:
         turns = choice.get("turns") if isinstance(choice, Mapping) else None

@@ -76,7 +76,7 @@ def _vote(row: Row, context: ImportContext) -> _Vote:
         raise VotesError(f"{row.where}: states must be two; got {states!r:.80}")
     models = _models(row, states)
     if models[0] == models[1]:
-        raise VotesError(f"{row.where}: the two models must differ; got {models[0]!r} twice")
+        raise VotesError(f"{row.where}: the two models must differ; got {models[0]!r:.80} twice")
     asked, first = _said(row, states[0])
     _, second = _said(row, states[1])
     example = prompt_example(asked, where=row.where)
@@ -130,8 +130,15 @@ def _said(row: Row, state: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     turns = messages[offset if isinstance(offset, int) else 0 :]
     if not all(isinstance(turn, list) and len(turn) > 1 for turn in turns):
         raise VotesError(f"{row.where}: messages must be pairs of role and text; got {turns!r:.80}")
-    texts = [turn[1] if isinstance(turn[1], str) else "" for turn in turns]
+    texts = [_text(turn[1]) for turn in turns]
     if not texts:
         raise VotesError(f"{row.where}: a vote on an empty conversation")
     asked, said = texts[0::2], texts[1::2]
     return asked, said[: len(asked)]
+
+
+def _text(said: Any) -> str:
+    """Return a message's text; with pictures it is a pair of the text and those."""
+    if isinstance(said, list) and said:
+        said = said[0]
+    return said if isinstance(said, str) else ""

@@ -90,7 +90,7 @@ def _header(path: Path, header: Any, context: ImportContext) -> TaskResults:
     said = as_object(header["eval"], f"{path}: eval")
     for name in ("task", "model"):
         if not isinstance(said.get(name), str) or not said[name]:
-            raise VotesError(f"{path}: eval.{name} must be a text; got {said.get(name)!r}")
+            raise VotesError(f"{path}: eval.{name} must be a text; got {said.get(name)!r:.80}")
     packages = as_object(said.get("packages") or {}, f"{path}: eval.packages")
     dataset = as_object(said.get("dataset") or {}, f"{path}: eval.dataset")
     published = as_object(header.get("results") or {}, f"{path}: results")

@@ -83,7 +83,7 @@ def _results(path: Path, context: ImportContext) -> Iterator[TaskResults]:
     settings = as_object(general.get("model_config") or {}, f"{path}: model_config")
     model = general.get("model_name") or settings.get("model_name")
     if not isinstance(model, str) or not model:
-        raise VotesError(f"{path}: config_general.model_name must be a text; got {model!r}")
+        raise VotesError(f"{path}: config_general.model_name must be a text; got {model!r:.80}")
     stamp = path.stem.removeprefix("results_").replace("-", ":").replace(":", "-", 2)
     for task, measured in content["results"].items():
         if task == "all" or ":_average" in task or "_average|" in task:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def _results(
             results = _task_results(path, content, task, measured, context)
             own = _samples_of(path, task, samples)
             if own is not None:
-                _add_samples(results, own)
+                _add_samples(results, own, _filters(measured))
             if results.higher_is_better:
                 yield results, own
 
@@ -136,7 +136,7 @@ def _model(content: Mapping[str, Any], path: Path) -> str:
             return name
         if isinstance(name, Mapping) and isinstance(name.get("pretrained"), str):
             return str(name["pretrained"])
-    raise VotesError(f"{path}: model_name must be a text; got {content.get('model_name')!r}")
+    raise VotesError(f"{path}: model_name must be a text; got {content.get('model_name')!r:.80}")
 
 
 def _metric_name(metric: str, chosen: str) -> str:
@@ -153,14 +153,18 @@ def _samples_of(path: Path, task: str, samples: Sequence[Path]) -> Path | None:
     return None
 
 
-def _add_samples(results: TaskResults, path: Path) -> None:
+def _add_samples(results: TaskResults, path: Path, filters: Mapping[str, Sequence[str]]) -> None:
     seen: set[tuple[str, str]] = set()
     for row in read_rows(path):
-        row.needs("doc_id", "doc", "target", "arguments", "filter", "metrics")
-        place = str(row.fields["doc_id"]), row.text("filter")
-        if place in seen:
-            raise VotesError(f"{row.where}: doc_id {place[0]} is there twice for {place[1]}")
-        seen.add(place)
+        row.needs("doc_id", "doc", "target", "arguments")
+        doc_id = str(row.fields["doc_id"])
+        chosen = (
+            row.text("filter") if "filter" in row.fields else _next_filter(filters, doc_id, seen)
+        )
+        if chosen is None or (doc_id, chosen) in seen:
+            again = "too often" if chosen is None else f"twice for {chosen}"
+            raise VotesError(f"{row.where}: doc_id {doc_id} is there {again}")
+        seen.add((doc_id, chosen))
         example = _example(row, results.task)
         known = example.id in results.examples
         results.examples[example.id] = example
@@ -169,12 +173,32 @@ def _add_samples(results: TaskResults, path: Path) -> None:
             results.answers += imported_answers(
                 example, results.model, [text], created_utc=results.created_utc
             )
-        for metric in row.texts("metrics"):
+        for metric in row.texts("metrics") if "metrics" in row.fields else filters.get(chosen, ()):
             value = row.fields.get(metric)
             if isinstance(value, bool | int | float):
-                results.add_score(_metric_name(metric, place[1]), example.id, float(value))
+                results.add_score(_metric_name(metric, chosen), example.id, float(value))
             elif value is None:
-                results.add_score(_metric_name(metric, place[1]), example.id, math.nan)
+                results.add_score(_metric_name(metric, chosen), example.id, math.nan)
+
+
+def _filters(measured: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the metrics of each filter, in the order of the results."""
+    filters: dict[str, list[str]] = {}
+    for key in measured:
+        metric, _, chosen = key.partition(",")
+        if chosen and not metric.endswith("_stderr"):
+            filters.setdefault(chosen, []).append(metric)
+    return filters
+
+
+def _next_filter(
+    filters: Mapping[str, Sequence[str]], doc_id: str, seen: Collection[tuple[str, str]]
+) -> str | None:
+    """Return the filter of a sample that names none, as of versions before 0.4.5.
+
+    They wrote the samples of one filter after those of another, in the order of the results.
+    """
+    return next((name for name in filters if (doc_id, name) not in seen), None)
 
 
 def _example(row: Row, task: str) -> Example:
@@ -212,9 +236,17 @@ def _arguments(row: Row) -> list[list[Any]]:
 
 
 def _answer(row: Row) -> str | None:
-    """Return the first answer as the model gave it; None for log-likelihoods."""
+    """Return the first answer as the model gave it; None for log-likelihoods.
+
+    Only requests to generate come with settings; without them a number is taken for no answer.
+    """
     said = row.fields.get("resps")
     while isinstance(said, list) and said:
         said = said[0]
-    is_number = isinstance(said, str) and re.fullmatch(r"-?(\d+(\.\d+)?(e-?\d+)?|inf|nan)", said)
+    has_settings = any(isinstance(x, Mapping) for some in _arguments(row) for x in some[1:])
+    is_number = (
+        not has_settings
+        and isinstance(said, str)
+        and re.fullmatch(r"-?(\d+(\.\d+)?(e-?\d+)?|inf|nan)", said)
+    )
     return said if isinstance(said, str) and not is_number else None

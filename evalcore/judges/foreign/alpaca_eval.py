@@ -94,7 +94,9 @@ def _verdict(row: Row) -> ForeignVerdict:
     written = row.optional_text(_name(row, "raw_completion"))
     model_a, model_b = row.text("generator_1"), _model(row)
     if model_a == model_b:
-        raise VotesError(f"{row.where}: generator_1 and generator_2 must differ; got {model_a!r}")
+        raise VotesError(
+            f"{row.where}: generator_1 and generator_2 must differ; got {model_a!r:.80}"
+        )
     return ForeignVerdict(
         line=row.line,
         example=Prompts.of_text(
@@ -148,13 +150,21 @@ def _shown(preference: float, logprobs: Mapping[str, float] | None) -> Shown | N
 
 def _first_token(row: Row) -> dict[str, float] | None:
     """Return the likeliest first tokens, of AlpacaEval's own form or as a plain table."""
-    given = row.fields.get("judge_top_logprobs")
-    if isinstance(given, str) and given:
-        given = json.loads(given)
-    if isinstance(given, Mapping):
-        return {str(token): float(value) for token, value in given.items() if value is not None}
-    completion = row.fields.get(_name(row, "raw_completion"))
-    return _from_completion(completion) if isinstance(completion, Mapping) else None
+    name = "judge_top_logprobs"
+    try:
+        given = row.fields.get(name)
+        if isinstance(given, str) and given:
+            given = json.loads(given)
+        if isinstance(given, Mapping):
+            return {str(token): float(value) for token, value in given.items() if value is not None}
+        name = _name(row, "raw_completion")
+        completion = row.fields.get(name)
+        return _from_completion(completion) if isinstance(completion, Mapping) else None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise VotesError(
+            f"{row.where}: {name} must have the logarithms of tokens' probabilities; "
+            f"got {row.fields.get(name)!r:.80}"
+        ) from error
 
 
 def _from_completion(completion: Mapping[str, Any]) -> dict[str, float] | None:
@@ -162,4 +172,6 @@ def _from_completion(completion: Mapping[str, Any]) -> dict[str, float] | None:
     content = (completion.get("logprobs") or {}).get("content") or []
     if not content:
         return None
-    return {item["token"]: float(item["logprob"]) for item in content[0].get("top_logprobs", ())}
+    return {
+        str(item["token"]): float(item["logprob"]) for item in content[0].get("top_logprobs") or ()
+    }

@@ -123,7 +123,7 @@ def _stored_marks(row: Row) -> tuple[float, float] | None:
     if marks is None:
         return None
     if not isinstance(marks, list) or [type(m) in (int, float) for m in marks] != [True, True]:
-        raise VotesError(f"{row.where}: score must be two numbers; got {marks!r}")
+        raise VotesError(f"{row.where}: score must be two numbers; got {marks!r:.80}")
     return (float(marks[0]), float(marks[1])) if min(marks) >= 0 else None
 
 

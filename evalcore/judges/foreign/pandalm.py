@@ -56,7 +56,9 @@ def _votes(row: Row) -> list[ForeignVerdict]:
 def _verdict(row: Row, test_set: dict[str, Row], *, judge: str) -> ForeignVerdict:
     pair = test_set.get(row.text("idx"))
     if pair is None:
-        raise VotesError(f"{row.where}: idx must be one of {TEST_SET}; got {row.fields['idx']!r}")
+        raise VotesError(
+            f"{row.where}: idx must be one of {TEST_SET}; got {row.fields['idx']!r:.80}"
+        )
     score = _VERDICTS.get(str(row.fields["gpt_result"]), math.nan)
     said = "\n".join(
         text for name in ("gpt_result", "gpt_reason") if (text := row.optional_text(name))
@@ -67,7 +69,7 @@ def _verdict(row: Row, test_set: dict[str, Row], *, judge: str) -> ForeignVerdic
 def _on_pair(row: Row, *, line: int, rater: str, score_a: float, text: str) -> ForeignVerdict:
     names = row.text("cmp_key").split("_")
     if len(names) != 2:
-        raise VotesError(f"{row.where}: cmp_key must be X_Y; got {row.fields['cmp_key']!r}")
+        raise VotesError(f"{row.where}: cmp_key must be X_Y; got {row.fields['cmp_key']!r:.80}")
     instruction, given = row.text("instruction"), row.optional_text("input")
     human = rater in _ANNOTATORS
     return ForeignVerdict(

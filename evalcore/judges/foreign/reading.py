@@ -41,7 +41,7 @@ def read_foreign(form: str, path: Path, *, prompts: Sequence[Example] = ()) -> F
         For an unknown format, and for a file that can't be read or isn't of that format.
     """
     if form not in FORMATS:
-        raise VotesError(f"--reuse-from must be one of {', '.join(FORMATS)}; got {form!r}")
+        raise VotesError(f"--reuse-from must be one of {', '.join(FORMATS)}; got {form!r:.80}")
     return foreign_file(form, path, FORMATS[form](path, prompts))
 
 
