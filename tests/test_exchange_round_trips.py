@@ -386,3 +386,28 @@ def test_vote_file_whose_cells_are_protected_from_spreadsheets_names_the_same_mo
     path = tmp_path / "votes.csv"
     path.write_text("model_a,model_b,winner\n'@home,'tis,tie\n", encoding="utf-8")
     assert read_votes(path).models == ("'tis", "@home")
+
+
+def test_votes_on_one_prompt_keep_the_answers_of_their_own_time(tmp_path):
+    """A model that was asked the same again said something else."""
+    rows = [
+        {
+            **{"question_id": f"{k:032x}", "model_a": "x", "model_b": "y", "winner": "model_a"},
+            **{"tstamp": 1.7e9 + 60 * k, "judge": "arena_user_1"},
+            **{
+                f"conversation_{side}": [
+                    {"role": "user", "content": "Hi"},
+                    {"role": "assistant", "content": f"{side} {k}"},
+                ]
+                for side in "ab"
+            },
+        }
+        for k in range(3)
+    ]
+    path = tmp_path / "battles.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with fresh_store(tmp_path / "out") as store:
+        import_files("lmarena", [path], store)
+        export_votes("trl_dpo", tmp_path / "dpo.jsonl", store, kinds=KINDS)
+    written = map(json.loads, (tmp_path / "dpo.jsonl").read_text().splitlines())
+    assert [row["chosen"][0]["content"] for row in written] == ["a 0", "a 1", "a 2"]

@@ -16,6 +16,7 @@ from evalcore.records import Comparison, Example, Message, RaterKind
 from evalcore.stats.vote_source import unique_names
 from evalcore.store import Store, schema
 from evalcore.store.arena_schema import answer, battle
+from evalcore.store.responses import AnswerChain
 
 __all__ = ["Judged", "judged_comparisons", "public_rater"]
 
@@ -40,7 +41,8 @@ def judged_comparisons(
     """Yield votes with their conversations, oldest first.
 
     Answers are those that were shown, with names masked; where a comparison comes from no battle,
-    those that the workspace holds of both models. People who voted here go by pseudonyms.
+    those that the workspace held of both models at its time. People who voted here go by
+    pseudonyms.
     """
     names = unique_names(store)
     comparisons = store.comparisons_with_source(kinds=kinds)
@@ -65,7 +67,8 @@ def _judged(
     for found, source in traced:
         example = examples.get(found.example_id)
         texts = [
-            shown.get((_battle_id(found), model)) or stored.get((found.example_id, model), ())
+            shown.get((_battle_id(found), model))
+            or _answered_by(found.created_utc, stored.get((found.example_id, model), ()))
             for model in (found.model_a, found.model_b)
         ]
         a, b = (_conversation(example, answers) for answers in texts)
@@ -117,14 +120,20 @@ def _shown(connection: Connection, battle_ids: set[str]) -> dict[tuple[str, str]
 
 def _stored(
     store: Store, comparisons: Sequence[Comparison]
-) -> dict[tuple[str, str], tuple[str, ...]]:
+) -> dict[tuple[str, str], list[AnswerChain]]:
     """Answers in the workspace, by example and model."""
     wanted = {
         (found.example_id, model)
         for found in comparisons
         for model in (found.model_a, found.model_b)
     }
-    return store.answer_texts(sorted(wanted))
+    return store.answer_chains(sorted(wanted))
+
+
+def _answered_by(time_utc: str, chains: Sequence[AnswerChain]) -> tuple[str, ...]:
+    """Return the newest answers that were there when somebody voted; the newest where none were."""
+    there = [chain for chain in chains if chain.created_utc <= time_utc] or chains
+    return there[-1].texts if there else ()
 
 
 def _conversation(example: Example | None, answers: Sequence[str]) -> tuple[Message, ...]:

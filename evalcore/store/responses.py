@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,7 +23,7 @@ from evalcore.store.database import (
     without_source,
 )
 
-__all__ = ["Answered", "Responses"]
+__all__ = ["AnswerChain", "Answered", "Responses"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,15 @@ class Answered:
     """Request of the turn before, where a generation goes on with a conversation."""
 
 
+class AnswerChain(NamedTuple):
+    """A model's answers to the turns of an example."""
+
+    texts: tuple[str, ...]
+    """Turn by turn."""
+    created_utc: str
+    """Of the last one."""
+
+
 class _Turn(NamedTuple):
     """As much of a generation as its place in a conversation takes."""
 
@@ -47,17 +56,17 @@ class _Turn(NamedTuple):
     request_key: str
     previous_key: str | None
     text: str
+    created_utc: str
 
 
 _TURNS = (
-    "SELECT example_id, fingerprint, request_key, previous_key, text FROM wanted JOIN generation "
-    "ON example_id = wanted.example AND fingerprint = wanted.model "
+    "SELECT example_id, fingerprint, request_key, previous_key, text, created_utc "
+    "FROM wanted JOIN generation ON example_id = wanted.example AND fingerprint = wanted.model "
     "ORDER BY created_utc, request_key"
 )
 """Of the pairs wanted; columns in the order of :class:`_Turn`."""
 _MARKS = {"sqlite": "?", "postgresql": "%s"}
 """How a driver wants the place of a value written."""
-_AnyTurn = TypeVar("_AnyTurn", Generation, _Turn)
 
 
 class Responses(Database):
@@ -198,17 +207,16 @@ class Responses(Database):
                     found.setdefault(row.example_id, []).append(_generation(row))
         return {example_id: _newest_chain(answers) for example_id, answers in found.items()}
 
-    def answer_texts(
+    def answer_chains(
         self, wanted: Sequence[tuple[str, str]]
-    ) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Return what was answered, turn by turn, by example and model.
+    ) -> dict[tuple[str, str], list[AnswerChain]]:
+        """Return all ways in which examples were answered, oldest first, by example and model.
 
         Parameters
         ----------
         wanted
             Pairs of an example and a model's fingerprint, in any number of models: one query finds
-            hundreds of them. Which way of answering counts is as for :meth:`conversations`; pairs
-            without an answer are left out.
+            hundreds of them. Pairs without an answer are left out.
         """
         found: dict[tuple[str, str], list[_Turn]] = {}
         with self._reading() as connection:
@@ -218,7 +226,7 @@ class Responses(Database):
                 rows = connection.exec_driver_sql(query, tuple(chain.from_iterable(some)))
                 for turn in map(_Turn._make, rows):
                     found.setdefault((turn.example_id, turn.fingerprint), []).append(turn)
-        return {key: tuple(x.text for x in _newest_chain(turns)) for key, turns in found.items()}
+        return {key: _chains(turns) for key, turns in found.items()}
 
     def efficiency(self, fingerprint: str, task_hash: str) -> Efficiency:
         """Sum up the work that a model did on a task, over all sessions."""
@@ -259,7 +267,7 @@ def _response_rows(answered: Sequence[Answered]) -> dict[sa.Table, list[dict[str
     return rows
 
 
-def _newest_chain(answers: Sequence[_AnyTurn]) -> tuple[_AnyTurn, ...]:
+def _newest_chain(answers: Sequence[Generation]) -> tuple[Generation, ...]:
     """Return the newest first turn and what follows it; answers come oldest first."""
     following = {answer.previous_key: answer for answer in answers}
     turns = []
@@ -268,6 +276,26 @@ def _newest_chain(answers: Sequence[_AnyTurn]) -> tuple[_AnyTurn, ...]:
         turns.append(turn)
         turn = following.get(turn.request_key)
     return tuple(turns)
+
+
+def _chains(turns: Sequence[_Turn]) -> list[AnswerChain]:
+    """Follow each last turn back to the first one; turns come oldest first."""
+    by_key = {turn.request_key: turn for turn in turns}
+    continued = {turn.previous_key for turn in turns}
+    return [
+        AnswerChain(_texts_until(last, by_key), last.created_utc)
+        for last in turns
+        if last.request_key not in continued
+    ]
+
+
+def _texts_until(last: _Turn, by_key: Mapping[str, _Turn]) -> tuple[str, ...]:
+    texts = [last.text]
+    turn = by_key.get(last.previous_key or "")
+    while turn is not None:
+        texts.insert(0, turn.text)
+        turn = by_key.get(turn.previous_key or "")
+    return tuple(texts)
 
 
 def _params_from(fields: dict[str, Any]) -> SamplingParams:

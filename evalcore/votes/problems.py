@@ -81,4 +81,4 @@ class Problems:
 
 
 def _python_form(value: Any) -> str:
-    return repr(value.as_py() if isinstance(value, pa.Scalar) else value)
+    return f"{value.as_py() if isinstance(value, pa.Scalar) else value!r:.80}"
