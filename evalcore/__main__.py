@@ -154,7 +154,7 @@ def main() -> None:
     except typer.TyperException as error:
         _fail(_usage(error), ParityError.exit_code)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.filename is None and error.errno not in _NO_ROOM:
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}", ParityError.exit_code)
     except Exception as error:

@@ -22,12 +22,21 @@ __all__ = ["explained", "log_table", "open_experiment", "quiet"]
 def explained(tracking_uri: str) -> Iterator[None]:
     """Turn what MLflow and its database raise into one line."""
     try:
+        _open_file(tracking_uri)
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         said = " ".join(str(error).split())
         if "401" in said or "403" in said:
             said += " (set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)"
         raise ParityError(f"MLflow at {tracking_uri}: {said}") from error
+
+
+def _open_file(tracking_uri: str) -> None:
+    """Fail at once where SQLite can't have its file, which MLflow would try again and again."""
+    kind, _, path = tracking_uri.partition(":///")
+    if kind == "sqlite" and path and "?" not in path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).open("ab").close()
 
 
 @contextmanager

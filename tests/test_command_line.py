@@ -169,6 +169,15 @@ def test_full_disk_is_one_line_and_what_was_stored_stays(parity, task, tmp_path,
     assert parity(*arguments)[0] == 0
 
 
+def test_place_that_nobody_looked_at_before_is_one_line(parity, task, tmp_path, monkeypatch):
+    def write(*_arguments: object, **_options: object) -> None:
+        Path("gone/file").write_text("")
+
+    monkeypatch.setattr(Store, "add_scores", write)
+    code, _, err = parity("eval", "-m", "fake:x", "-t", task, "-w", tmp_path / "out")
+    assert (code, err.splitlines()[-1]) == (2, "parity: gone/file: No such file or directory")
+
+
 def test_workspace_that_can_not_be_made_is_one_line(parity, task: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
     arguments = ("-m", "fake:x", "-t", task, "-w", tmp_path / "file" / "out")

@@ -182,10 +182,11 @@ def test_board_without_a_name_is_refused(mirror):
         sync(board, mirror.store, tracking_uri=mirror.uri, board=" ")
 
 
-def test_unusable_tracking_uri_is_one_line(mirror):
+@pytest.mark.parametrize("uri", ["nonsense://x", "sqlite:////proc/x.db"])
+def test_unusable_tracking_uri_is_one_line(mirror, uri):
     board = standings(mirror.store)
-    with pytest.raises(ParityError, match=r"^MLflow at nonsense://x: [^\n]*$"):
-        sync(board, mirror.store, tracking_uri="nonsense://x")
+    with pytest.raises(ParityError, match=rf"^MLflow at {uri}: [^\n]*$"):
+        sync(board, mirror.store, tracking_uri=uri)
 
 
 def test_importing_leaderboards_turns_mlflows_telemetry_off():
