@@ -11,7 +11,9 @@ ratios is reported:
   and against a bare loop of ``llama_decode`` on the same file that takes each likeliest token
   (llama-bench is not part of llama-cpp-python; this is what it does);
 - scoring: multiple-choice questions of four answers with three worked examples in front, against
-  lm-evaluation-harness's ``gguf`` model, which asks a server question by question;
+  lm-evaluation-harness's ``gguf`` model, which asks a server question by question (for a model
+  without a first-token mark, as this one, that server reads each token's logits one row late: the
+  difference says so);
 - variants: the base and eight adapters of rank 16 in one process, against the time of nine scoring
   runs of the base alone; loads are counted, and memory is the process's, after and before.
 """
@@ -293,7 +295,7 @@ def harness(models: Models, file: Path, *, n_threads: int, n_pairs: int) -> list
             n_threads=n_threads,
             pairs=ratios,
             at_least=3.0,
-            note=f"largest difference {max(differences):.2g} nats",
+            note=f"largest difference {max(differences):.2g} nats: the server reads a row late",
         )
     ]
 

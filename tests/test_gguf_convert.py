@@ -185,6 +185,18 @@ def test_nothing_is_left_of_a_conversion_that_fails(llama, tmp_path: Path, monke
     assert target.read_text() == "what was there"
 
 
+def test_what_a_killed_conversion_left_is_removed_and_a_live_ones_stays(tmp_path: Path):
+    killed = tmp_path / ".m.gguf-killed"
+    killed.mkdir()
+    (killed / "whole.gguf").write_text("half")
+    with conversion.beside(tmp_path / "m.gguf") as live:
+        assert not killed.exists()
+        with conversion.beside(tmp_path / "m.gguf") as second:
+            assert live.is_dir()
+            assert second != live
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_architecture_is_refused(tiny_models, tmp_path: Path):
     with pytest.raises(
         ModelError, match=r"model_type must be one of llama, mistral, qwen2, .*neox"

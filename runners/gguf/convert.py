@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Final
 
@@ -198,6 +201,8 @@ def _vocabulary(checkpoint: Checkpoint) -> tuple[Any, Vocabulary]:
 def beside(path: Path) -> Iterator[Path]:
     """Give a folder on the target's file system, which is gone afterwards, whatever happens.
 
+    Folders of earlier conversions to this target that were killed are removed, too.
+
     Raises
     ------
     ModelError
@@ -205,14 +210,36 @@ def beside(path: Path) -> Iterator[Path]:
     """
     if not path.parent.is_dir():
         raise ModelError(f"folder of the target not found: {path.parent}")
-    folder = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    prefix = f".{path.name}-"
+    for left in path.parent.glob(f"{escape(prefix)}*"):
+        with _claimed(left) as is_ours:
+            if is_ours:
+                rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=prefix, dir=path.parent))
     try:
-        yield folder
+        with _claimed(folder):
+            yield folder
     finally:
-        for left in folder.iterdir():
-            left.unlink()
-        with suppress(OSError):
-            folder.rmdir()
+        rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Lock a folder as long as this process lives; say whether no other one holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = True
+    except OSError:
+        is_ours = False
+    try:
+        yield is_ours
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
