@@ -15,7 +15,8 @@ ratios is reported:
   without a first-token mark, as this one, that server reads each token's logits one row late: the
   difference says so);
 - variants: the base and eight adapters of rank 16 in one process, against the time of nine scoring
-  runs of the base alone; loads are counted, and memory is the process's, after and before.
+  runs of the base alone; loads are counted, and memory is the most that the process had while it
+  worked, less what it had before.
 """
 
 from __future__ import annotations
@@ -218,16 +219,17 @@ def variants(models: Models, file: Path, adapters: list[Path], *, n_pairs: int) 
     ratios, memory = [], []
     forward = models.runner(base)
     collect(forward.loglikelihood(requests))
-    alone = resident_bytes()
+    alone = memory_bytes("VmRSS")
     for _ in range(n_pairs):
         # The workload alone, as often as there are variants, on a model that is loaded already.
         single = sum(seconds(lambda: collect(forward.loglikelihood(requests))) for _ in specs)
         n_loads = 0
+        forget_peak()
         start = time.perf_counter()
         for runner in open_runners(specs):
             collect(runner.loglikelihood(requests))
-            memory.append(resident_bytes() - alone)
         ratios.append((time.perf_counter() - start) / single)
+        memory.append(memory_bytes("VmHWM") - alone)
     on_disk = file.stat().st_size + sum(size_of(path) for path in adapters)
     if n_loads != 1:
         sys.exit(f"the base was loaded {n_loads} times")
@@ -373,9 +375,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def resident_bytes() -> int:
-    """Return the process's memory."""
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def memory_bytes(kind: str) -> int:
+    """Return the process's memory, as it is (VmRSS) or the most so far (VmHWM)."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    (found,) = (line for line in lines if line.startswith(f"{kind}:"))
+    return int(found.split()[1]) * 1024
+
+
+def forget_peak() -> None:
+    """Begin to look anew for the most memory."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def size_of(folder: Path) -> int:
