@@ -192,7 +192,7 @@ class GgufRunner:
         """Score requests, each of which is none, one or several spans."""
         chunks = self._plan(work, requests)
         lengths = [len(span.inputs) for chunk in chunks for span in chunk.spans]
-        size = scoring_size(max(lengths, default=1), self._ready.tokenizer.n_tokens)
+        size = scoring_size(max(lengths, default=1))
         with closing(self._ready.context(size, self._spec.adapters)) as context:
             yield from scored_results(
                 chunks,
