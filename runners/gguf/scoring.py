@@ -167,7 +167,7 @@ def _read(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     rows = torch.from_numpy(logits)
     # A few rows at a time: what is computed of all would be another copy of them.
-    parts = rows.split(_ROWS_AT_ONCE)
+    parts = torch.split(rows, _ROWS_AT_ONCE)
     normalizers = torch.cat([torch.logsumexp(part, dim=-1) for part in parts])
     at, token = torch.from_numpy(row), torch.from_numpy(np.ascontiguousarray(target))
     logprobs = rows[at, token].double() - normalizers[at].double()
