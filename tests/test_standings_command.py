@@ -67,3 +67,15 @@ def test_command_modules_load_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_leaderboard_of_scores_loads_no_pandas(tmp_path):
+    script = (
+        "import pathlib, sys\n"
+        "from evalcore.store import open_store\n"
+        "from leaderboards.standings import standings\n"
+        f"with open_store(pathlib.Path({str(tmp_path)!r})) as store:\n"
+        "    store.votes()\n"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

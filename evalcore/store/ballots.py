@@ -55,7 +55,8 @@ class Ballots(Database):
             last_row, kept = _kept(connection) if is_kept else (0, None)
             newest, added = _rows_after(connection, last_row, is_numbered=is_kept)
         if added is None:
-            return _SCHEMA.empty_table() if kept is None else kept
+            # its own empty_table makes arrays, for which pyarrow loads pandas
+            return pa.Table.from_batches([], _SCHEMA) if kept is None else kept
         table = added if kept is None else pa.concat_tables([kept, added]).unify_dictionaries()
         if is_kept and added.num_rows >= _KEPT_FROM:
             self._keep_votes(table.combine_chunks(), *newest, n_changes=n_changes)
