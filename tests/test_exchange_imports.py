@@ -410,3 +410,15 @@ def test_lm_eval_samples_of_before_0_4_5_go_to_filters_in_their_order(tmp_path):
             found.append((run.estimates, sorted(map(repr, scores))))
     assert found[0] == found[1]
     assert found[0][1]
+
+
+def test_half_a_character_in_a_cell_of_csv_becomes_a_sign_for_it(store, tmp_path):
+    cells = {"prompt": r'["Hi \ud83d"]', "response_a": r'["\ud83d\ude00"]', "response_b": '["b"]'}
+    marks = {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
+    path = tmp_path / "train.csv"
+    pd.DataFrame([{"id": 1, "model_a": "x", "model_b": "y", **cells, **marks}]).to_csv(path)
+    import_files("lmarena", [path], store)
+    answers = list(store.generations())
+    (example,) = store.examples_by_id([answers[0].example_id]).values()
+    assert example.messages[0].content == "Hi \ufffd"
+    assert {answer.text for answer in answers} == {"\U0001f600", "b"}

@@ -173,10 +173,17 @@ def _listed(value: Any) -> Any:
     """Return the list that a text holds, as CSV has no lists of its own."""
     if isinstance(value, str) and value.startswith("["):
         try:
-            return json.loads(value, strict=False)
+            found = json.loads(value, strict=False)
+            return _whole(found) if "\\ud" in value.lower() else found
         except (ValueError, RecursionError):
             return value
     return value
+
+
+def _whole(listed: Any) -> Any:
+    """Put U+FFFD in place of halves of characters: the published CSV cuts some emoji in two."""
+    text = json.dumps(listed, ensure_ascii=False)
+    return json.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
 def _category(fields: Mapping[str, Any]) -> str | None:
