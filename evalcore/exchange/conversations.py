@@ -49,7 +49,9 @@ def split_conversation(messages: Any, where: str) -> Conversation:
     expected = [(turn % 2 == 0) for turn in range(len(turns))]
     if not turns or [role in _USERS for role, _ in turns] != expected:
         roles = ", ".join(role for role, _ in turns[:6])
-        raise VotesError(f"{where}: user and assistant must take turns; got {roles or 'nothing':.80}")
+        raise VotesError(
+            f"{where}: user and assistant must take turns; got {roles or 'nothing':.80}"
+        )
     return Conversation(
         system=system,
         asked=tuple(text for _, text in turns[0::2]),
