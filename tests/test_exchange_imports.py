@@ -166,10 +166,11 @@ def test_fastchat_log_knows_hidden_names_and_keeps_no_address(store, tmp_path):
     ]
     vote = {"tstamp": 1.7e9, "type": "rightvote", "models": ["", ""], "states": states}
     path = tmp_path / "2023-05-10-conv.json"
-    lines = [{**vote, "ip": "192.0.2.7"}, {"tstamp": 1.7e9, "type": "chat"}]
+    of_itself = vote | {"states": [states[0], states[0]]}
+    lines = [{**vote, "ip": "192.0.2.7"}, {"tstamp": 1.7e9, "type": "chat"}, of_itself]
     path.write_text("\n".join(map(json.dumps, lines)))
     done = import_files("fastchat", [path], store)
-    assert done.n_skipped == 1
+    assert done.n_skipped == 2
     (found,) = store.comparisons()
     assert (names(store)[found.model_a], found.winner) == ("x", "model_b")
     assert "192.0.2.7" not in json.dumps(asdict(found))

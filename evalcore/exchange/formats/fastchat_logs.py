@@ -45,7 +45,8 @@ class _Vote:
 def read_vote_log(path: Path, context: ImportContext) -> Iterator[Parcel]:
     """Read a log, such as ``2023-05-10-conv.json``, of which each line is a JSON object.
 
-    Lines whose ``type`` is no vote are counted and passed over. The model on the left was shown
+    Lines whose ``type`` is no vote are counted and passed over, and so are votes between a model and
+    itself, which the page lets visitors choose. The model on the left was shown
     first. Names of models are those of ``states``, which the log has even where the page did not
     show them. Who voted is known by a hash of the address; the address is not kept.
 
@@ -56,7 +57,8 @@ def read_vote_log(path: Path, context: ImportContext) -> Iterator[Parcel]:
     """
     lines = read_lines(path)
     while some := list(islice(lines, _AT_ONCE)):
-        votes = [_vote(row, context) for row in some if str(row.fields.get("type")) in _VOTES]
+        found = [_vote(row, context) for row in some if str(row.fields.get("type")) in _VOTES]
+        votes = [vote for vote in found if vote is not None]
         names = dict.fromkeys(name for vote in votes for name in vote.models)
         yield Parcel(
             source=path,
@@ -69,14 +71,14 @@ def read_vote_log(path: Path, context: ImportContext) -> Iterator[Parcel]:
         )
 
 
-def _vote(row: Row, context: ImportContext) -> _Vote:
+def _vote(row: Row, context: ImportContext) -> _Vote | None:
     row.needs("models", "states", "tstamp")
     states: Any = row.fields["states"]
     if not isinstance(states, list) or [isinstance(s, Mapping) for s in states] != [True, True]:
         raise VotesError(f"{row.where}: states must be two; got {states!r:.80}")
     models = _models(row, states)
     if models[0] == models[1]:
-        raise VotesError(f"{row.where}: the two models must differ; got {models[0]!r:.80} twice")
+        return None
     asked, first = _said(row, states[0])
     _, second = _said(row, states[1])
     example = prompt_example(asked, where=row.where)
