@@ -60,7 +60,8 @@ def import_(
             print(f"{title}: {done.n_read[name]}, {done.n_new[name]} new")
     print(f"from {len(done.files)} file{'' if len(done.files) == 1 else 's'}")
     if done.n_skipped:
-        print(f"{done.n_skipped} lines are no votes on two models and were passed over", file=sys.stderr)
+        told = "lines are no votes on two models and were passed over"
+        print(f"{done.n_skipped} {told}", file=sys.stderr)
     for warning in done.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -45,10 +45,10 @@ class _Vote:
 def read_vote_log(path: Path, context: ImportContext) -> Iterator[Parcel]:
     """Read a log, such as ``2023-05-10-conv.json``, of which each line is a JSON object.
 
-    Lines whose ``type`` is no vote are counted and passed over, and so are votes between a model and
-    itself, which the page lets visitors choose. The model on the left was shown
-    first. Names of models are those of ``states``, which the log has even where the page did not
-    show them. Who voted is known by a hash of the address; the address is not kept.
+    Lines whose ``type`` is no vote are counted and passed over, and so are votes between a model
+    and itself, which the page lets visitors choose. The model on the left was shown first. Names of
+    models are those of ``states``, which the log has even where the page did not show them. Who
+    voted is known by a hash of the address; the address is not kept.
 
     Raises
     ------
