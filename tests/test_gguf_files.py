@@ -16,6 +16,15 @@ from runners.gguf.settings import check_gpu_memory
 pytestmark = pytest.mark.gguf
 
 
+def entry(key: str, value: str) -> bytes:
+    """Write metadata: the key, the number of strings' type, the value."""
+    first, second = (struct.pack("<Q", len(text)) + text.encode() for text in (key, value))
+    return first + struct.pack("<I", 8) + second
+
+
+STRETCHED = entry("general.architecture", "llama") + entry("llama.rope.scaling.type", "su")
+
+
 def refusal(text: str) -> str:
     with pytest.raises(ModelError) as caught:
         list(open_runners([parse_model(text)]))
@@ -39,6 +48,7 @@ def test_truncated_file_is_refused(gguf_file, tmp_path: Path, kept: float):
         (b"GGUF" + struct.pack("<I", 99), "GGUF version must be 2 or 3; got 99"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1), "it claims too many entries"),
         (b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 1 << 50), "a string is too long"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + STRETCHED, "longrope; got 'su'"),
     ],
 )
 def test_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, message: str):

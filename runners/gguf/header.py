@@ -76,6 +76,7 @@ _SCALARS: Final[Mapping[int, str]] = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+_ROPE_SCALINGS: Final = ("none", "linear", "yarn", "longrope")
 _TOKENS: Final = "tokenizer.ggml.tokens"
 _MOST_ENTRIES = 100_000
 _LONGEST_STRING = 1 << 24
@@ -234,6 +235,11 @@ def _read(reader: _Reader, path: Path, size: int) -> GgufHeader:
                 f"GGUF file is truncated: tensor {name} ends at byte {end}, the file at {size} "
                 f"({path})"
             )
+    scaling = metadata.get(f"{metadata.get('general.architecture')}.rope.scaling.type", "none")
+    reader.check(
+        scaling in _ROPE_SCALINGS,
+        f"rope.scaling.type must be one of {', '.join(_ROPE_SCALINGS)}; got {scaling!r:.80}",
+    )
     if metadata.get("split.count", 1) > 1:
         raise ModelError(f"GGUF file is one of several shards; put them into one ({path})")
     return GgufHeader(
