@@ -123,7 +123,11 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give back to the system what :func:`keep_freed_memory` has let the C library keep."""
+    """Give back to the system what the C library keeps of freed memory.
+
+    That is what :func:`keep_freed_memory` has let it keep; and in any case its heap, from which it
+    takes llama.cpp's buffers once the first have been freed.
+    """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalcore.errors import ModelError
-from runners.gguf.library import give_back, last_error, library
+from runners.engine.memory import give_back_freed_memory
+from runners.gguf.library import last_error, library
 
 __all__ = ["Batch", "Context", "ContextSize"]
 
@@ -165,7 +166,7 @@ class Context:
         if self._handle:
             self._lib.llama_free(self._handle)
             self._handle = None
-            give_back()
+            give_back_freed_memory()
 
 
 def _parameters(size: ContextSize, *, n_threads: int, exact: bool) -> Any:

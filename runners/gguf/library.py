@@ -9,13 +9,12 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
-import sys
 from functools import cache
 from typing import Any, Final
 
 from evalcore.errors import ModelError
 
-__all__ = ["INSTALL", "give_back", "last_error", "library", "require", "why_not"]
+__all__ = ["INSTALL", "last_error", "library", "require", "why_not"]
 
 INSTALL: Final = "pip install 'parity-eval[gguf]'"
 
@@ -68,17 +67,6 @@ def library() -> Any:
     bindings.llama_log_set(_HEARD, ctypes.c_void_p(0))
     bindings.llama_backend_init()
     return bindings
-
-
-def give_back() -> None:
-    """Hand memory that was freed back to the system.
-
-    glibc keeps it: once a context's buffers have been freed, it takes the next ones from its heap,
-    which grows by what each adapter leaves between them.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def last_error() -> str:

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from evalcore.errors import ModelError
 from evalcore.records import Adapter, ModelSpec
+from runners.engine.memory import give_back_freed_memory
 from runners.engine.planning import Chunk
 from runners.gguf.adapters import as_gguf
 from runners.gguf.context import Context, ContextSize
 from runners.gguf.header import GgufHeader, read_header
-from runners.gguf.library import give_back, last_error, library
+from runners.gguf.library import last_error, library
 from runners.gguf.runner import GgufRunner
 from runners.gguf.settings import gguf_settings
 from runners.gguf.tokenizer import GgufTokenizer
@@ -120,5 +121,5 @@ class GgufResident:
                     f"({adapter.path})"
                 )
             self._adapters[adapter.sha256] = cast(Any, handle)
-            give_back()
+            give_back_freed_memory()
         return self._adapters[adapter.sha256]
