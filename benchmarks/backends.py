@@ -170,12 +170,10 @@ class BareLoop:
     """llama_decode, one token after the other, and nothing else."""
 
     def __init__(self, file: Path, *, n_threads: int) -> None:
-        from runners.gguf.library import library
+        from runners.gguf.library import library, model_parameters
 
         self.lib = library()
-        self.model = self.lib.llama_model_load_from_file(
-            str(file).encode(), self.lib.llama_model_default_params()
-        )
+        self.model = self.lib.llama_model_load_from_file(str(file).encode(), model_parameters())
         parameters = self.lib.llama_context_default_params()
         parameters.n_ctx = 256
         parameters.n_threads = parameters.n_threads_batch = n_threads

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from evalcore.errors import ModelError
 
-__all__ = ["INSTALL", "last_error", "library", "require", "why_not"]
+__all__ = ["INSTALL", "last_error", "library", "model_parameters", "require", "why_not"]
 
 INSTALL: Final = "pip install 'parity-eval[gguf]'"
 
@@ -67,6 +67,19 @@ def library() -> Any:
     bindings.llama_log_set(_HEARD, ctypes.c_void_p(0))
     bindings.llama_backend_init()
     return bindings
+
+
+def model_parameters() -> Any:
+    """Return how a model is loaded by default, without what this build can't do.
+
+    A build for AMX ends the process at the first product of quantised weights: GCC leaves out most
+    of the tile configuration that the instruction reads (llama.cpp's pull request 26954). So there
+    weights keep the file's order, and are multiplied by AVX-512's kernels.
+    """
+    lib = library()
+    parameters = lib.llama_model_default_params()
+    parameters.use_extra_bufts = b"AMX_INT8 = 1" not in lib.llama_print_system_info()
+    return parameters
 
 
 def last_error() -> str:

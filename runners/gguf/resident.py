@@ -13,7 +13,7 @@ from runners.engine.planning import Chunk
 from runners.gguf.adapters import as_gguf
 from runners.gguf.context import Context, ContextSize
 from runners.gguf.header import GgufHeader, read_header
-from runners.gguf.library import last_error, library
+from runners.gguf.library import last_error, library, model_parameters
 from runners.gguf.runner import GgufRunner
 from runners.gguf.settings import gguf_settings
 from runners.gguf.tokenizer import GgufTokenizer
@@ -92,7 +92,7 @@ class GgufResident:
             self._model = None
 
     def _load(self) -> Any:
-        parameters = self._lib.llama_model_default_params()
+        parameters = model_parameters()
         parameters.n_gpu_layers = self.settings.n_gpu_layers
         # llama.cpp lays weights out anew for the processor: a mapped file would be there twice.
         parameters.load_mode = self._lib.LLAMA_LOAD_MODE_NONE
