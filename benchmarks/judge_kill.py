@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from evalcore.hashing import content_hash
@@ -39,7 +40,11 @@ MODELS = ("zoo:tiny", "zoo:tiny+lora:zoo:tiny-instruct")
 CONCURRENCY = 8
 LATENCY_S = 0.1
 CALLS_PER_KILL = 48
-WORKING_S = 0.6
+"""More than are answered when a command is killed, so that each kill meets a running one."""
+COUNTS = (*[0] * 8, *range(33))
+"""Answers after which a command is killed, some while it starts."""
+JITTER_S = 0.1
+LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,12 @@ def count(n_kills: int, seed: int) -> Counted:
         folder = Path(name)
         prompts = write_prompts(folder, n_prompts)
         killed = prepared(folder / "killed", prompts)
-        idle = [*arguments(killed, prompts, server), "--dry-run"]
-        longest_s = min(seconds(lambda: run(idle)) for _ in range(3)) + WORKING_S
         repeated: Counter[str] = Counter()
         hits = 0
         at_kill: list[tuple[set[str], Counter[str]]] = []
         for _ in range(n_kills):
-            codes = run(arguments(killed, prompts, server), kill_after_s=rng.uniform(0, longest_s))
+            wait = partial(wait_for_answers, server, rng.choice(COUNTS), rng.uniform(0, JITTER_S))
+            codes = run(arguments(killed, prompts, server), wait_to_kill=wait)
             hits += codes == [-signal.SIGKILL]
             at_kill.append((stored(killed), Counter(server.stats.answered)))
         last = run(arguments(killed, prompts, server))
@@ -124,10 +128,11 @@ def count(n_kills: int, seed: int) -> Counted:
         )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
+def wait_for_answers(server: StubServer, n: int, jitter_s: float) -> None:
+    enough, end = server.stats.n_answered + n, time.monotonic() + LIMIT_S
+    while server.stats.n_answered < enough and time.monotonic() < end:
+        time.sleep(0.002)
+    time.sleep(jitter_s)
 
 
 def arguments(workspace: Path, prompts: Path, server: StubServer) -> list[str]:
@@ -194,9 +199,13 @@ def launcher() -> Iterator:
     )
 
     def run(
-        command: Sequence[str], *, kill_after_s: float | None = None, times: int = 1
+        command: Sequence[str], *, wait_to_kill: Callable[[], None] | None = None, times: int = 1
     ) -> list[int]:
-        print(json.dumps([command, kill_after_s, times]), file=process.stdin, flush=True)
+        print(json.dumps([command, times]), file=process.stdin, flush=True)
+        children = json.loads(process.stdout.readline())
+        if wait_to_kill:
+            wait_to_kill()
+            os.kill(children[0], signal.SIGKILL)
         return json.loads(process.stdout.readline())
 
     with process:
@@ -213,11 +222,9 @@ def launch() -> None:
     for model in MODELS:
         resolve(parse_model(model))  # reads the weights' hashes once for all
     for line in sys.stdin:
-        command, kill_after_s, times = json.loads(line)
+        command, times = json.loads(line)
         children = [fork(command, parity) for _ in range(times)]
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            os.kill(children[0], signal.SIGKILL)
+        print(json.dumps(children), flush=True)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes), flush=True)
 

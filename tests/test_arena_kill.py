@@ -3,12 +3,12 @@
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
-from threading import Timer
 
 import pytest
 import sqlalchemy as sa
@@ -26,10 +26,13 @@ def test_receipts_outlive_the_server(start_arena: Callable, tmp_path: Path):
     draw = random.Random(50)
     for _ in range(N_KILLS):
         server = start_arena(tmp_path)
-        Timer(draw.uniform(0.0, 0.3), os.kill, (server.pid, signal.SIGKILL)).start()
+        n_votes, jitter_s = len(receipts) + draw.randint(0, 8), draw.uniform(0, 0.05)
         with ThreadPoolExecutor(N_CLIENTS) as pool:
-            for _ in range(N_CLIENTS):
-                pool.submit(vote_until_it_dies, server, receipts)
+            voting = [pool.submit(vote_until_it_dies, server, receipts) for _ in range(N_CLIENTS)]
+            while len(receipts) < n_votes and not all(client.done() for client in voting):
+                time.sleep(0.002)
+            time.sleep(jitter_s)
+            os.kill(server.pid, signal.SIGKILL)
     with open_store(tmp_path) as store, store.engine.connect() as connection:
         kept = dict(connection.execute(sa.select(vote.c.battle_id, vote.c.receipt)).all())
         events = connection.execute(

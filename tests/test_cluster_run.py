@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from evalcore.errors import IncompleteError, InputError
 from runners.cluster.choice import parse_executor
 
 pytestmark = pytest.mark.slow
+Answer = TypeVar("Answer")
 DRIVER = Path(__file__).with_name("cluster_driver.py")
 QUERIES = (
     "SELECT fingerprint, request_key, logprob, is_greedy FROM loglikelihood ORDER BY 1, 2",
@@ -123,13 +125,12 @@ def test_lost_workers_and_nodes_cost_nothing_but_time(cluster, driver, undisturb
             time.sleep(0.05)
         for number in range(5):
             time.sleep(rng.uniform(0.2, 0.5))
-            started = [m for m in list(executor.pool.members) if m.about]
-            if started and number != 2:
-                killed.append(rng.choice(started).about.pid)
-                os.kill(killed[-1], signal.SIGKILL)
-            elif number == 2:
+            if number == 2:
                 cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
                 killed.append("node")
+            elif started := wait_until(lambda: [m for m in executor.pool.members if m.about], 20):
+                killed.append(rng.choice(started).about.pid)
+                os.kill(killed[-1], signal.SIGKILL)
 
     with driver.there(cluster.address, tmp_path) as executor:
         killer = threading.Thread(target=kill, args=(executor,))
@@ -180,10 +181,15 @@ def n_stored(workspace: Path) -> int:
 
 
 def no_workers_within(limit_s: float) -> bool:
+    return wait_until(lambda: not any("ray::Worker" in title for title in titles()), limit_s)
+
+
+def wait_until(asked: Callable[[], Answer], limit_s: float) -> Answer:
+    """Ask until the answer is true or the time is over; return the last answer."""
     until = time.monotonic() + limit_s
-    while any("ray::Worker" in title for title in titles()) and time.monotonic() < until:
-        time.sleep(0.2)
-    return not any("ray::Worker" in title for title in titles())
+    while not (answer := asked()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return answer
 
 
 def titles() -> Iterator[str]:
@@ -255,10 +261,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path):
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
-    until = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in rays) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert not [pid for pid in rays if Path(f"/proc/{pid}").exists()]
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in rays), 20)
 
 
 def ray_processes(parent: int) -> list[int]:

@@ -10,36 +10,43 @@ import sqlalchemy as sa
 
 from evalcore.store import open_store
 
-# Imports once, then forks for each attempt, so that a kill hits the work and not the imports.
+# Imports once, then forks for each attempt. A child kills itself around one of its first commits:
+# the work goes on from kill to kill, however fast the machine is, and no kill comes after the end.
 DRIVER = """
-import json, os, random, signal, sys, time
-import alembic.command, peft, torch, transformers
+import json, os, random, signal, sys, threading
+import alembic.command, peft, sqlalchemy, torch, transformers
 import evalcore.cli, evalcore.evaluate, evalcore.progress, evalcore.tasks
 import runners.engine.generation, runners.engine.scoring, runners.hf.backend, runners.hf.runner
 from evalcore.__main__ import main
 
-def attempt(arguments, delay_s=None):
+def die_at_commit(n_commits, delay_s):
+    left = iter(range(n_commits - 1, -1, -1))
+
+    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "commit")
+    def count(connection):
+        if next(left, None) == 0:
+            threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+def attempt(arguments, *kill):
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.argv = ["parity", *arguments]
+        if kill:
+            die_at_commit(*kill)
         try:
             main()
         except SystemExit as end:
             os._exit(end.code or 0)
         os._exit(0)
-    if delay_s is not None:
-        time.sleep(delay_s)
-        os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 plain, killed, n_kills, seed, *arguments = json.loads(sys.argv[1])
-begin = time.monotonic()
 assert attempt([*arguments, "-w", plain]) == 0
-took_s = time.monotonic() - begin
 rng = random.Random(seed)
 arguments += ["-w", killed]
-codes = [attempt(arguments, rng.uniform(0.1, 0.9) * took_s) for _ in range(n_kills)]
+kills = [(rng.randint(1, 12), rng.choice([0, rng.uniform(0, 0.03)])) for _ in range(n_kills)]
+codes = [attempt(arguments, *kill) for kill in kills]
 codes.append(attempt(arguments))
 print(json.dumps(codes))
 """

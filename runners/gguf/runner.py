@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 from evalcore.errors import ModelError
@@ -14,10 +13,8 @@ from evalcore.protocols import (
     Finished,
     GenerateRequest,
     Loglikelihood,
-    LoglikelihoodRequest,
     Piece,
     Request,
-    RollingRequest,
 )
 from evalcore.records import ModelSpec
 from runners.engine.generation import GenerationJob, SlotState
@@ -30,7 +27,8 @@ from runners.gguf.scoring import BatchScorer, scoring_size
 from runners.hf.encoding import Encoder
 from runners.hf.streaming import text_pieces
 from runners.results import completed
-from runners.token_work import TokenWork, Work, scored_results, single_texts
+from runners.token_runner import InterleavedTokenRunner
+from runners.token_work import Work, scored_results
 
 if TYPE_CHECKING:
     from runners.gguf.resident import GgufResident
@@ -40,7 +38,7 @@ __all__ = ["GgufRunner"]
 _SIZES = Sizes()
 
 
-class GgufRunner:
+class GgufRunner(InterleavedTokenRunner):
     """A variant of a resident file.
 
     Requests mean what they mean to :class:`runners.hf.runner.HfRunner`: text is tokenised, cut and
@@ -55,22 +53,16 @@ class GgufRunner:
     """
 
     def __init__(self, spec: ModelSpec, *, resident: GgufResident) -> None:
-        self._spec = spec
-        self._resident: GgufResident | None = resident
-        self._encoder = Encoder(resident.tokenizer, spec)
-        self._work = TokenWork(
-            encoder=self._encoder,
+        super().__init__(
+            spec,
+            encoder=Encoder(resident.tokenizer, spec),
             window=resident.settings.window,
             end_tokens=resident.tokenizer.end_tokens,
         )
+        self._resident: GgufResident | None = resident
         self._size_on_disk_bytes = resident.header.size_bytes + sum(
             adapter_bytes(adapter) for adapter in spec.adapters
         )
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What is running."""
-        return self._spec
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         """Continue each prompt, several at once.
@@ -95,51 +87,13 @@ class GgufRunner:
                     size_on_disk_bytes=self._size_on_disk_bytes,
                 )
 
-    def stream(self, request: GenerateRequest) -> Iterator[str]:
-        """Yield one answer piece by piece, decoded as :meth:`generate` decodes it.
-
-        Raises
-        ------
-        InputError
-            For sampling parameters outside their ranges.
-        """
-        yield from single_texts(self.stream_together([request], wanted=lambda _: True))
-
     def stream_together(
         self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
     ) -> Generator[Sequence[Piece], None, None]:
-        """Yield several answers' pieces step by step; between two steps other variants may run.
-
-        Raises
-        ------
-        InputError
-            For sampling parameters outside their ranges.
-        """
+        """Yield answers' pieces; their steps and those of other variants may take turns."""
         jobs = self._work.jobs(requests, self._work.prompts(requests))
         with closing(self._follow(jobs, wanted)) as states:
             yield from text_pieces(states, jobs, self._encoder.decode)
-
-    def loglikelihood(
-        self, requests: Sequence[LoglikelihoodRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each continuation given its context.
-
-        Raises
-        ------
-        InputError
-            If a continuation alone is longer than the window.
-        """
-        yield from self._score(partial(self._work.pairs, requests), requests)
-
-    def loglikelihood_rolling(
-        self, requests: Sequence[RollingRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each whole text, in disjoint windows with as much context as fits.
-
-        The first window begins with the first-token mark, or with the end-of-text mark where a
-        model has no other; that one is not scored.
-        """
-        yield from self._score(partial(self._work.texts, requests), requests)
 
     @property
     def weights_bytes(self) -> int:
@@ -189,7 +143,6 @@ class GgufRunner:
     def _score(
         self, work: Callable[[], Work], requests: Sequence[Request]
     ) -> Iterator[Finished[Loglikelihood]]:
-        """Score requests, each of which is none, one or several spans."""
         chunks = self._plan(work, requests)
         lengths = [len(span.inputs) for chunk in chunks for span in chunk.spans]
         size = scoring_size(max(lengths, default=1))
