@@ -18,6 +18,7 @@ from evalcore.protocols import (
     Response,
     RollingRequest,
     Runner,
+    SeeingRunner,
 )
 from evalcore.records import ModelSpec
 from evalcore.stages import Advance, Batch, Begin, Job, Stage, Work, pending
@@ -117,7 +118,8 @@ def run_requests(runner: Runner, requests: Sequence[Request]) -> Iterator[Finish
     """
     if not requests:
         return iter(())
-    if not getattr(runner, "reads_images", False) and any(map(_has_images, requests)):
+    sees = isinstance(runner, SeeingRunner) and runner.reads_images
+    if not sees and any(map(_has_images, requests)):
         raise InputError(f"model {runner.spec.name!r} reads text alone; it can't be shown images")
     if isinstance(requests[0], GenerateRequest):
         return runner.generate(cast("Sequence[GenerateRequest]", requests))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from evalcore.errors import InputError
 from evalcore.hashing import content_hash
@@ -209,6 +209,7 @@ class Runner(Protocol):
         """Give back memory; the runner can't be used afterwards."""
 
 
+@runtime_checkable
 class SeeingRunner(Runner, Protocol):
     """A runner that may read pictures; one without this never does."""
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
@@ -23,7 +21,7 @@ from evalcore.protocols import (
     Request,
     RollingRequest,
 )
-from evalcore.records import Efficiency, ModelSpec, SamplingParams
+from evalcore.records import ModelSpec
 from runners.adapter_kinds import open_adapter
 from runners.engine.generation import (
     SlotOptions,
@@ -34,24 +32,19 @@ from runners.engine.memory import free_bytes
 from runners.engine.planning import Chunk
 from runners.engine.scoring import Scored, TreeScorer
 from runners.engine.support import why_no_slots
-from runners.hf.batching import decoding_batches, make_batches
 from runners.hf.distributions import text_distributions
 from runners.hf.encoding import Encoder
 from runners.hf.footprint import held_bytes
-from runners.hf.generation import RowStop, decode_batch
 from runners.hf.loading import Base
 from runners.hf.pictures import PictureRunner, image_mark, separately
-from runners.hf.scoring import Span, score_spans
-from runners.hf.streaming import stream_batches, stream_slots
+from runners.hf.plain import PlainRunner
+from runners.hf.streaming import stream_slots
 from runners.options import RunnerOptions
 from runners.results import (
-    batch_completed,
     completed,
-    peak_memory_bytes,
-    request_seed,
-    total,
 )
-from runners.token_work import TokenWork, Work, scored_results, single_texts, without_spans
+from runners.token_runner import InterleavedTokenRunner
+from runners.token_work import Work, scored_results, without_spans
 
 __all__ = ["HfRunner"]
 
@@ -60,7 +53,7 @@ _ROUNDS: Final = 4
 """Prompts of a part by rows: the last round leaves rows empty."""
 
 
-class HfRunner:
+class HfRunner(InterleavedTokenRunner):
     """A variant of a resident base; see :class:`evalcore.protocols.Runner`.
 
     Runners of one base may be used in turns: each puts its own adapters in place first. The base
@@ -75,7 +68,13 @@ class HfRunner:
         options: RunnerOptions,
         trees: Callable[[], TreeScorer | None],
     ) -> None:
-        self._spec = spec
+        super().__init__(
+            spec,
+            encoder=Encoder(base.tokenizer, spec, image_mark=image_mark(base.processor)),
+            # Virtual tokens take their place from a text.
+            window=base.window - base.adapters.n_virtual,
+            end_tokens=base.end_tokens,
+        )
         self._base: Base | None = base
         self._options = options
         self._trees = trees
@@ -84,21 +83,9 @@ class HfRunner:
         is_merged = spec.combination is not None and spec.combination.is_merged
         self._worn = ((), None) if is_merged else (spec.adapters, spec.combination)
         base.adapters.activate(*self._worn)
-        self._encoder = Encoder(base.tokenizer, spec, image_mark=image_mark(base.processor))
-        self._work = TokenWork(
-            encoder=self._encoder,
-            # Virtual tokens take their place from a text.
-            window=base.window - base.adapters.n_virtual,
-            end_tokens=base.end_tokens,
-        )
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
             open_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
         )
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What is running."""
-        return self._spec
 
     @property
     def reads_images(self) -> bool:
@@ -128,8 +115,18 @@ class HfRunner:
 
     def _answer_texts(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         prompts = self._work.prompts(requests)
-        decode = self._in_slots if self._can_use_slots() else self._in_batches
+        decode = self._in_slots if self._can_use_slots() else self._plain.generate
         yield from decode(requests, prompts)
+
+    @property
+    def _plain(self) -> PlainRunner:
+        return PlainRunner(
+            self._encoder,
+            self._work,
+            ready=lambda: self._ready,
+            options=self._options,
+            size_on_disk_bytes=self._size_on_disk_bytes,
+        )
 
     @property
     def _pictures(self) -> PictureRunner:
@@ -141,35 +138,21 @@ class HfRunner:
             size_on_disk_bytes=self._size_on_disk_bytes,
         )
 
-    def stream(self, request: GenerateRequest) -> Iterator[str]:
-        """Yield one answer piece by piece, decoded as :meth:`generate` decodes it.
-
-        Raises
-        ------
-        InputError
-            For sampling parameters outside their ranges.
-        """
-        yield from single_texts(self.stream_together([request], wanted=lambda _: True))
-
     def stream_together(
         self, requests: Sequence[GenerateRequest], *, wanted: Callable[[int], bool]
     ) -> Generator[Sequence[Piece], None, None]:
-        """Yield several answers' pieces step by step; between two steps other variants may run.
-
-        Raises
-        ------
-        InputError
-            For sampling parameters outside their ranges.
-        """
+        """Yield answers' pieces; their steps and those of other variants may take turns."""
         prompts = self._work.prompts(requests)
-        jobs = self._work.jobs(requests, prompts)
-        model, decode = self._ready.model, self._encoder.decode
         if self._can_use_slots():
-            options = self._slot_options()
-            steps = stream_slots(model, jobs, decode=decode, options=options, wanted=wanted)
+            steps: Generator[Sequence[Piece], None, None] = stream_slots(
+                self._ready.model,
+                self._work.jobs(requests, prompts),
+                decode=self._encoder.decode,
+                options=self._slot_options(),
+                wanted=wanted,
+            )
         else:
-            batches = self._static_batches(requests, prompts)
-            steps = stream_batches(model, jobs, batches=batches, decode=decode, wanted=wanted)
+            steps = self._plain.stream(requests, prompts, wanted=wanted)
         with closing(steps):
             for pieces in steps:
                 yield pieces
@@ -211,44 +194,17 @@ class HfRunner:
             memory_bytes=self._options.memory_bytes or free_bytes(self._ready.model.device) // 2,
         )
 
-    def _in_batches(
-        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
-    ) -> Iterator[Finished[Completion]]:
-        for members in self._static_batches(requests, prompts):
-            params = replace(requests[members[0]].params, seed=0)
-            yield self._generate_batch(params, [(i, requests[i], prompts[i]) for i in members])
-
-    def _static_batches(
-        self, requests: Sequence[GenerateRequest], prompts: Sequence[list[int]]
-    ) -> Iterator[list[int]]:
-        return decoding_batches(requests, [len(prompt) for prompt in prompts], self._options)
-
     def loglikelihood(
         self, requests: Sequence[LoglikelihoodRequest]
     ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each continuation given its context.
+        """Log-probability of each continuation given its context and pictures.
 
         Raises
         ------
         InputError
             If a continuation alone is longer than the window.
         """
-        yield from separately(requests, self._score_texts, self._pictures.loglikelihood)
-
-    def _score_texts(
-        self, requests: Sequence[LoglikelihoodRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        yield from self._score(partial(self._work.pairs, requests), requests)
-
-    def loglikelihood_rolling(
-        self, requests: Sequence[RollingRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each whole text, in disjoint windows with as much context as fits.
-
-        The first window begins with the first-token mark, or with the end-of-text mark where a
-        model has no other; that one is not scored.
-        """
-        yield from self._score(partial(self._work.texts, requests), requests)
+        yield from separately(requests, super().loglikelihood, self._pictures.loglikelihood)
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Return which requests of a job are computed together.
@@ -305,7 +261,7 @@ class HfRunner:
     def _generated_parts(self, requests: Sequence[GenerateRequest]) -> list[list[int]]:
         prompts = self._work.prompts(requests)
         if not self._can_use_slots():
-            return list(self._static_batches(requests, prompts))
+            return list(self._plain.decoding_plan(requests, prompts))
         order = [index for group in group_prompts(prompts) for index in group.members]
         size = _ROUNDS * self._options.batch_size
         return [order[start : start + size] for start in range(0, len(order), size)]
@@ -315,7 +271,7 @@ class HfRunner:
     ) -> list[list[int]]:
         scorer = self._scorer()
         if scorer is None:
-            return make_batches([_n_inputs(spans) for spans in work()], self._options)
+            return self._plain.scoring_plan(work())
         chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
         without = without_spans(chunks, len(requests))
         return [*([without] if without else []), *(list(chunk.requests) for chunk in chunks)]
@@ -323,10 +279,9 @@ class HfRunner:
     def _score(
         self, work: Callable[[], Work], requests: Sequence[Request]
     ) -> Iterator[Finished[Loglikelihood]]:
-        """Score requests, each of which is none, one or several spans."""
         scorer = self._scorer()
         if scorer is None:
-            yield from self._score_plainly(work())
+            yield from self._plain.score(work())
             return
         chunks = scorer.plan((self._encoder.style, tuple(requests)), work)
 
@@ -356,53 +311,3 @@ class HfRunner:
             _LOG.warning("%s scores requests one by one: %s", self._spec.name, why_plain)
             self._has_told = True
         return None
-
-    def _score_plainly(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
-        """Score in static batches, for models that the engine can't drive."""
-        lengths = [_n_inputs(spans) for spans in work]
-        for members in make_batches(lengths, self._options):
-            start = time.perf_counter()
-            scored = self._score_batch({index: work[index] for index in members})
-            efficiency = Efficiency(
-                prefill_tokens=sum(lengths[index] for index in members),
-                prefill_s=time.perf_counter() - start,
-                peak_memory_bytes=peak_memory_bytes(),
-                size_on_disk_bytes=self._size_on_disk_bytes,
-            )
-            yield Finished([(index, total(scored[index])) for index in members], efficiency)
-
-    def _score_batch(self, work: dict[int, Sequence[Span]]) -> dict[int, list[Loglikelihood]]:
-        model = self._ready.model
-        rows = [(index, span) for index, spans in work.items() for span in spans]
-        scored: dict[int, list[Loglikelihood]] = {index: [] for index in work}
-        for batch in make_batches([len(span.inputs) for _, span in rows], self._options):
-            results = score_spans(model, [rows[at][1] for at in batch])
-            for at, result in zip(batch, results, strict=True):
-                scored[rows[at][0]].append(result)
-        return scored
-
-    def _generate_batch(
-        self, params: SamplingParams, rows: Sequence[tuple[int, GenerateRequest, list[int]]]
-    ) -> Finished[Completion]:
-        base = self._ready
-        room = self._work.window - params.max_new_tokens
-        prompts = [prompt[-room:] for _, _, prompt in rows]
-        ending = self._work.ending(params)
-        decoded = decode_batch(
-            base.model,
-            prompts,
-            params=params,
-            seeds=[request_seed(request) for _, request, _ in rows],
-            stop=RowStop(ending, self._encoder.decode),
-        )
-        return batch_completed(
-            [index for index, _, _ in rows],
-            [(len(prompt), len(row[2])) for prompt, row in zip(prompts, rows, strict=True)],
-            decoded=decoded,
-            texts=ending.texts(decoded.tokens, self._encoder.decode),
-            size_on_disk_bytes=self._size_on_disk_bytes,
-        )
-
-
-def _n_inputs(spans: Sequence[Span]) -> int:
-    return sum(len(span.inputs) for span in spans)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from evalcore.protocols import (
@@ -11,14 +11,14 @@ from evalcore.protocols import (
     Finished,
     GenerateRequest,
     Loglikelihood,
-    LoglikelihoodRequest,
-    RollingRequest,
+    Request,
 )
 from evalcore.records import Efficiency, ModelSpec
 from runners.hf.encoding import Encoder
 from runners.hf.scoring import Span
 from runners.results import peak_memory_bytes, total
-from runners.token_work import TokenWork, Work
+from runners.token_runner import TokenRunner
+from runners.token_work import Work
 from runners.vllm_engine.arguments import (
     SCORING,
     read_logprobs,
@@ -38,7 +38,7 @@ _PIECE: Final = 1024
 ItemT = TypeVar("ItemT")
 
 
-class VllmRunner:
+class VllmRunner(TokenRunner):
     """A variant of a resident base.
 
     Requests mean what they mean to :class:`runners.hf.runner.HfRunner`: text is tokenised, cut and
@@ -55,19 +55,13 @@ class VllmRunner:
     """
 
     def __init__(self, spec: ModelSpec, *, resident: VllmResident) -> None:
-        self._spec = spec
-        self._resident = resident
-        self._encoder = Encoder(resident.tokenizer, spec)
-        self._work = TokenWork(
-            encoder=self._encoder,
+        super().__init__(
+            spec,
+            encoder=Encoder(resident.tokenizer, spec),
             window=text_window(resident.max_len),
             end_tokens=frozenset(resident.end_tokens),
         )
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What is running."""
-        return self._spec
+        self._resident = resident
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Finished[Completion]]:
         """Continue each prompt.
@@ -107,34 +101,18 @@ class VllmRunner:
                 results.append((place, completion))
             yield Finished(results, self._decoding(results, took_s))
 
-    def loglikelihood(
-        self, requests: Sequence[LoglikelihoodRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each continuation given its context.
-
-        Raises
-        ------
-        InputError
-            If a continuation alone is longer than the window.
-        """
-        yield from self._score(self._work.pairs(requests))
-
-    def loglikelihood_rolling(
-        self, requests: Sequence[RollingRequest]
-    ) -> Iterator[Finished[Loglikelihood]]:
-        """Log-probability of each whole text, in disjoint windows with as much context as fits."""
-        yield from self._score(self._work.texts(requests))
-
     def close(self) -> None:
         """Let go of the base, which is the resident's."""
 
-    def _score(self, work: Work) -> Iterator[Finished[Loglikelihood]]:
-        """Score requests, each of which is none, one or several spans."""
-        for places in _pieces(range(len(work))):
+    def _score(
+        self, work: Callable[[], Work], requests: Sequence[Request]
+    ) -> Iterator[Finished[Loglikelihood]]:
+        by_request = work()
+        for places in _pieces(range(len(requests))):
             start = time.perf_counter()
-            spans = [span for place in places for span in work[place]]
+            spans = [span for place in places for span in by_request[place]]
             scored = iter(self._scored(spans))
-            results = [(place, total([next(scored) for _ in work[place]])) for place in places]
+            results = [(at, total([next(scored) for _ in by_request[at]])) for at in places]
             took = Efficiency(
                 prefill_tokens=sum(len(span.inputs) for span in spans),
                 prefill_s=time.perf_counter() - start,
