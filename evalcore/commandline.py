@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -35,6 +35,11 @@ StoreOption = Annotated[
         help="Database to use instead of the workspace's own, such as postgresql+psycopg://…",
     ),
 ]
+_NAME_WIDTH: Final = 24
+"""Letters up to which a column of a table isn't broken where there is room."""
+_LEAST_WIDTH: Final = 10
+"""Letters that broken columns need."""
+_PADDING: Final = 3
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -54,9 +59,15 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
     if not rows:
         return
-    table = Table(box=SIMPLE_HEAD)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")  # a name cut short may be another one's
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table)
+    console, table = Console(), Table(box=SIMPLE_HEAD)
+    cells = [[str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(rows[0], *cells, strict=True)]
+    is_name = [width <= _NAME_WIDTH for width in widths]
+    least = [width if name else _LEAST_WIDTH for width, name in zip(widths, is_name, strict=True)]
+    fits = sum(least) + _PADDING * len(least) + 1 <= console.width
+    for title, name in zip(rows[0], is_name, strict=True):
+        # Sentences give way to names. A name cut short may be another one's: it is folded.
+        table.add_column(title, overflow="fold", no_wrap=name and fits)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)

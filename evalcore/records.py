@@ -137,9 +137,10 @@ class Combination:
 class ModelSpec:
     """A variant: base weights, quantisation, adapter stack and chat template.
 
-    ``licence``, ``openness``, ``training_cost_usd`` and ``n_parameters`` are what a leaderboard
-    filters by. They come from the catalogue (for hub ids that it lists, too) and from the weight
-    files, are None where nobody says, and are not part of the fingerprint.
+    ``licence``, ``openness``, ``training_cost_usd``, ``n_parameters`` and ``training_tokens`` are
+    what a leaderboard filters by and draws. They come from the catalogue (for hub ids that it
+    lists, too) and from the weight files, are None where nobody says, and are not part of the
+    fingerprint.
     """
 
     name: str
@@ -177,6 +178,19 @@ class ModelSpec:
     """Published cost of making it from its base, in US dollars."""
     n_parameters: int | None = None
     """Weights of the base, adapters left out, however they are quantised."""
+    training_tokens: int | None = None
+    """Tokens that the base was trained on from nothing, each counted as often as it was read."""
+
+    @property
+    def training_flops(self) -> float | None:
+        """Compute that trained the base, C ≈ 6·N·D; None where N or D is unknown.
+
+        Kaplan et al. (2020), Scaling laws for neural language models, section 2.1: two operations
+        for a weight and token forwards, four backwards. N counts embeddings here, too.
+        """
+        if self.n_parameters is None or self.training_tokens is None:
+            return None
+        return 6.0 * self.n_parameters * self.training_tokens
 
     @property
     def fingerprint(self) -> str:
@@ -205,6 +219,7 @@ class ModelSpec:
             openness=None,
             training_cost_usd=None,
             n_parameters=None,
+            training_tokens=None,
         )
 
     def with_adapters(self, adapters: tuple[Adapter, ...]) -> ModelSpec:

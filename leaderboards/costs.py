@@ -18,6 +18,7 @@ def costs_of(results: Mapping[str, Result], store: Store) -> dict[str, Cost]:
     return {
         fingerprint: Cost(
             training_usd=_known(model.training_cost_usd),
+            training_flops=_known(model.training_flops),
             api_usd=_known(paid.get(fingerprint)),
             disk_bytes=work.size_on_disk_bytes or math.nan,
             memory_bytes=work.peak_memory_bytes or math.nan,

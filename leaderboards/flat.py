@@ -110,6 +110,7 @@ def _costs(board: Leaderboard, standing: Standing, cost: Cost | None) -> Iterato
         return
     costs: Mapping[str, float] = {
         "training_usd": cost.training_usd,
+        "training_flops": cost.training_flops,
         "api_usd": cost.api_usd,
         "size_on_disk_bytes": cost.disk_bytes,
         "peak_memory_bytes": cost.memory_bytes,

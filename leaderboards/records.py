@@ -105,6 +105,8 @@ class Cost:
 
     training_usd: float
     """Published, of making it from its base."""
+    training_flops: float
+    """Compute that trained its base, as 6 operations for each weight and token."""
     api_usd: float
     """Paid for its answers in this workspace."""
     disk_bytes: float

@@ -1,23 +1,27 @@
 """The catalogue: models that are known by name, first of all the bundled tiny family.
 
 An entry either has weights of its own or is another entry with one adapter on top. What it says of
-licence, openness, size and cost reaches every spec that is made of it, whatever it is called by.
+licence, openness, size and cost reaches every spec that is made of it, whatever it is called by. A
+user's own file of entries, named by ``PARITY_CATALOGUE``, comes on top of the bundled one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from evalcore.errors import ModelError
+from evalcore.errors import InputError, ModelError
 from evalcore.records import Adapter, ModelSpec, Openness, OpennessLevel
 
 __all__ = [
+    "CATALOGUE_VARIABLE",
     "CatalogueEntry",
     "PublishedCost",
     "catalogue",
@@ -30,6 +34,8 @@ __all__ = [
 ]
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.yaml")
+CATALOGUE_VARIABLE: Final = "PARITY_CATALOGUE"
+"""Environment variable with the path of a user's own entries."""
 _WORST_FIRST: Final[tuple[OpennessLevel, ...]] = ("closed", "partly", "open")
 
 
@@ -45,12 +51,14 @@ class PublishedCost:
 class CatalogueEntry:
     """A model known by name."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     name: str
-    family: str
-    """What it is built like or descends from, such as ``llama``."""
-    description: str
     openness: Openness
-    source: str
+    family: str = "own"
+    """What it is built like or descends from, such as ``llama``."""
+    description: str = ""
+    source: str = ""
     """Where its facts come from."""
     licence: str | None = None
     """SPDX identifier or the licence's name; None if none was found."""
@@ -68,16 +76,23 @@ class CatalogueEntry:
     """What it runs in unless asked otherwise; None means as the checkpoint says."""
     chat_template: str | None = None
     """Of :mod:`runners.chat_templates`; None means the model's own, if it has one."""
-    n_parameters: int | None = None
+    n_parameters: Annotated[int, Field(gt=0)] | None = None
     """Weights; None for an adapter's entry, which has its base's."""
+    training_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Tokens that it was trained on from nothing, as its makers say; None for what was tuned."""
     training_cost: PublishedCost | None = None
 
 
-@cache
 def catalogue() -> Mapping[str, CatalogueEntry]:
-    """Return all entries by name, in the catalogue's order."""
-    listed: dict[str, dict[str, Any]] = yaml.safe_load(CATALOGUE_FILE.read_text("utf-8"))
-    return {name: _read_entry(name, fields) for name, fields in listed.items()}
+    """Return all entries by name: a user's own, then the bundled ones in their order.
+
+    Raises
+    ------
+    InputError
+        If the user's own file can't be read, or names something that is bundled.
+    """
+    own = os.environ.get(CATALOGUE_VARIABLE)
+    return _with_own(own) if own else _bundled()
 
 
 def catalogue_spec(name: str) -> ModelSpec:
@@ -149,12 +164,15 @@ def with_facts(spec: ModelSpec) -> ModelSpec:
     Returns
     -------
     ModelSpec
-        With ``licence``, ``openness``, ``training_cost_usd`` and ``n_parameters``; None for what
-        nobody says.
+        With ``licence``, ``openness``, ``training_cost_usd``, ``n_parameters`` and
+        ``training_tokens``; None for what nobody says.
     """
     known = _by_place()
-    base = known.get(spec.weights)
-    parts = [base, *(known.get(adapter.path) for adapter in spec.adapters)]
+    base, *adapters = [
+        known.get(place) or known.get(os.path.abspath(place))
+        for place in (spec.weights, *(adapter.path for adapter in spec.adapters))
+    ]
+    parts = [base, *adapters]
     made = parts[1:] or parts
     found = [part for part in parts if part is not None]
     costs = [part.training_cost.usd for part in made if part and part.training_cost]
@@ -165,20 +183,61 @@ def with_facts(spec: ModelSpec) -> ModelSpec:
         openness=joint_openness(found) if is_known else None,
         training_cost_usd=sum(costs) if len(costs) == len(made) else None,
         n_parameters=base.n_parameters if base else None,
+        training_tokens=base.training_tokens if base else None,
     )
 
 
-@cache
 def _by_place() -> Mapping[str, CatalogueEntry]:
     places = ((entry, entry.adapter or entry.weights) for entry in catalogue().values())
     return {_located(place, entry): entry for entry, place in places if place}
 
 
-def _read_entry(name: str, fields: Mapping[str, Any]) -> CatalogueEntry:
-    cost = fields.get("training_cost")
-    openness = Openness(**fields["openness"])
-    parsed = {"openness": openness, "training_cost": PublishedCost(**cost) if cost else None}
-    return CatalogueEntry(name=name, **{**fields, **parsed})
+@cache
+def _bundled() -> Mapping[str, CatalogueEntry]:
+    return _read_entries(CATALOGUE_FILE)
+
+
+@cache
+def _with_own(path: str) -> Mapping[str, CatalogueEntry]:
+    file = Path(path).expanduser()
+    where = f"catalogue {path} ({CATALOGUE_VARIABLE})"
+    try:
+        own = _read_entries(file)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{where}: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = " → ".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{where}, {place}: {first['msg']}") from None
+    entries = {**{name: _beside(file, entry) for name, entry in own.items()}, **_bundled()}
+    for name, entry in own.items():
+        if name in _bundled():
+            raise InputError(f"{where}, {name}: an entry of the bundled catalogue has this name")
+        if (entry.weights is None) == (entry.base is None or entry.adapter is None):
+            raise InputError(f"{where}, {name}: needs weights, or base and adapter")
+        if entry.base is not None and entry.base not in entries:
+            raise InputError(f"{where}, {name}: there is no entry {entry.base!r} for its base")
+    return entries
+
+
+def _beside(file: Path, entry: CatalogueEntry) -> CatalogueEntry:
+    """Return an entry with what lies beside its file as a path; other places are hub ids."""
+    weights, adapter = (
+        str(path.resolve()) if place and (path := file.parent / place).exists() else place
+        for place in (entry.weights, entry.adapter)
+    )
+    return replace(entry, weights=weights, adapter=adapter)
+
+
+def _read_entries(file: Path) -> Mapping[str, CatalogueEntry]:
+    content: dict[str, Any] = _LISTED.validate_python(yaml.safe_load(file.read_text("utf-8")))
+    return _ENTRIES.validate_python(
+        {name: {"name": name, **fields} for name, fields in content.items()}
+    )
+
+
+_LISTED = TypeAdapter(dict[str, dict[str, Any]])
+_ENTRIES = TypeAdapter(dict[str, CatalogueEntry])
 
 
 def _entry(name: str) -> CatalogueEntry:

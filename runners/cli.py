@@ -40,7 +40,10 @@ def models(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models that are known by name, for use as zoo:NAME."""
+    """List the models that are known by name, for use as zoo:NAME.
+
+    PARITY_CATALOGUE names a file of models of your own.
+    """
     from evalcore.codec import jsonable
     from runners.listing import listed_models
     from runners.options import parse_bytes

@@ -91,6 +91,87 @@ def test_facts_follow_a_hub_id_and_its_adapters():
     assert base.n_parameters == stack.n_parameters == 6_738_415_616
 
 
+def test_training_compute_of_cerebras_gpt_is_the_published_one():
+    """Dey et al. (2023), model cards: with attention, and at 20 tokens a weight."""
+    published = {"111m": 2.6e18, "1.3b": 2.8e20, "13b": 2.3e22}
+    for size, flops in published.items():
+        entry = catalogue()[f"cerebras-gpt-{size}"]
+        spec = parse_model(f"hf:{entry.weights}")
+        assert entry.training_tokens / entry.n_parameters == pytest.approx(20, rel=0.002)
+        assert 0.5 < spec.training_flops / flops < 1
+    assert parse_model("zoo:vicuna-7b").training_flops is None
+
+
+OWN = {
+    "openness": {"weights": "open", "data": "open", "code": "closed"},
+    "licence": "MIT",
+    "n_parameters": 1000,
+    "training_tokens": 20_000,
+}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """Write a catalogue of one's own."""
+
+    def write(**entries: object):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(entries))
+        monkeypatch.setenv("PARITY_CATALOGUE", str(path))
+        return path
+
+    return write
+
+
+def test_own_entry_is_known_by_name_by_place_and_to_the_list(own, llama, monkeypatch):
+    own(mine={"weights": str(llama.folder), **OWN})
+    monkeypatch.chdir(llama.folder.parent)
+    for text in ("zoo:mine", f"hf:{llama.folder}", f"hf:{llama.folder.name}"):
+        spec = resolve(parse_model(text))
+        assert (spec.licence, spec.openness.code, spec.training_tokens) == ("MIT", "closed", 20_000)
+        assert spec.training_flops == 6 * spec.n_parameters * 20_000
+    assert [model.entry.name for model in listed_models(family="own")] == ["mine"]
+
+
+def test_place_beside_the_own_file_is_a_folder_and_any_other_a_hub_id(own, llama, tmp_path):
+    (tmp_path / "a").symlink_to(llama.folder)
+    own(mine={"weights": "a", **OWN}, hub={"weights": "org/model", **OWN})
+    assert parse_model("zoo:mine").weights == str(llama.folder)
+    assert parse_model("zoo:hub").weights == "org/model"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "told"),
+    [
+        ("mine", {"weights": "a"}, "mine → openness: Field required"),
+        ("mine", {"weights": "a", **OWN, "tokens": 3}, "mine → tokens: "),
+        ("mine", {"weights": "a", **OWN, "n_parameters": -1}, "mine → n_parameters: "),
+        ("mine", OWN, "mine: needs weights, or base and adapter"),
+        ("mine", {"base": "b", "adapter": "a", **OWN}, "mine: there is no entry 'b' for its base"),
+        ("tiny", {"weights": "a", **OWN}, "tiny: an entry of the bundled catalogue has this name"),
+        ("mine", "text", "mine: "),
+    ],
+)
+def test_wrong_own_entry_is_one_line(own, parity, name, fields, told):
+    own(**{name: fields})
+    code, _out, err = parity("models")
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["[", "- a", "\0", None])
+def test_own_file_that_is_none_is_one_line(tmp_path, monkeypatch, parity, content):
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("PARITY_CATALOGUE", str(path))
+    code, _out, err = parity("models")
+    assert code == 2
+    assert f"catalogue {path} (PARITY_CATALOGUE)" in err
+    assert err.count("\n") == 1
+
+
 def test_licences_of_a_stack_all_hold():
     spec = parse_model("zoo:llama-7b+lora:zoo:alpaca-lora-7b")
     assert spec.licence == "LLaMA non-commercial AND CC-BY-NC-4.0"
@@ -165,3 +246,18 @@ def test_models_as_json_holds_entries_and_memory(capsys):
     (first, *_) = json.loads(capsys.readouterr().out)
     assert (first["name"], first["is_full_stack"], first["n_parameters"]) == ("tiny", True, 2690816)
     assert first["memory_bytes"]["fp32"] == round(2690816 * 4 * 1.2)
+
+
+def test_compute_of_own_models_reaches_board_and_figure(own, parity, tmp_path):
+    sizes = {"small": 10**6, "middle": 10**7, "large": 10**8}
+    facts = {name: {**OWN, "n_parameters": n} for name, n in sizes.items()}
+    own(**{name: {"weights": name, **fields} for name, fields in facts.items()})
+    models = [part for name in sizes for part in ("-m", f"fake:{name}")]
+    workspace = tmp_path / "out"
+    assert parity("eval", *models, "-t", "tiny-text", "-L", "8", "-w", workspace)[0] == 0
+    _code, out, _err = parity("leaderboard", "-w", workspace, "--json")
+    costs = json.loads(out)["leaderboard"]["costs"].values()
+    assert {cost["training_flops"] for cost in costs} == {1.2e11, 1.2e12, 1.2e13}
+    assert parity("report", "-w", workspace, "--figures", tmp_path / "figures")[0] == 0
+    drawn = {path.name for path in (tmp_path / "figures").glob("scaling-*.svg")}
+    assert drawn == {"scaling-parameters-tiny-text.svg", "scaling-compute-tiny-text.svg"}

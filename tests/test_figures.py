@@ -151,13 +151,17 @@ def test_front_keeps_equal_points_and_drops_what_is_beaten():
 def test_loss_against_size_has_a_figure_where_sizes_are_known(tmp_path, add_results):
     with open_store(tmp_path / "sizes") as store:
         for place in range(7):
-            model = replace(spec(f"{place}m"), n_parameters=10 ** (6 + place))
+            n = 10 ** (6 + place)
+            model = replace(spec(f"{place}m"), n_parameters=n, training_tokens=20 * n)
             losses = [3.0 * 10 ** (-0.05 * place) + 0.01 * n for n in range(-5, 6)]
             add_results(store, model, "text", losses, metric="loss", higher_is_better=False)
         made = figures(collect(standings(store), store))
-    (figure,) = (figure for figure in made if figure.section == "scaling")
-    assert figure.rows[0]["exponent"] == pytest.approx(0.05, abs=0.002)
-    assert figure.rows[0]["exponent_low"] < 0.05 < figure.rows[0]["exponent_high"]
+    by_size, by_compute = (figure for figure in made if figure.section == "scaling")
+    assert by_size.rows[0]["exponent"] == pytest.approx(0.05, abs=0.002)
+    assert by_size.rows[0]["exponent_low"] < 0.05 < by_size.rows[0]["exponent_high"]
+    # At 20 tokens a weight the compute grows with the square of the size: C = 120 N².
+    assert by_compute.rows[0]["training compute"] == pytest.approx(120 * 10**12)
+    assert by_compute.rows[0]["exponent"] == pytest.approx(by_size.rows[0]["exponent"] / 2)
 
 
 def test_command_writes_figures(store, tmp_path, parity):

@@ -58,6 +58,13 @@ _MEASURES = (
         of=lambda cost: cost.training_usd,
     ),
     _Measure(
+        name="training-compute",
+        title="Quality against training compute",
+        unit="FLOPs that trained its base",
+        less_is_better=True,
+        of=lambda cost: cost.training_flops,
+    ),
+    _Measure(
         name="answering-cost",
         title="Quality against the cost of answering",
         unit="paid for the answers, US dollars",

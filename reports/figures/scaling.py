@@ -1,4 +1,4 @@
-"""How the loss falls with the size of models."""
+"""How the loss falls with the size of models, and with the compute that trained them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ _FLOOR_FROM = 6
 class _Size:
     name: str
     title: str
+    axis: str
     of: Callable[[ModelSpec], float]
 
 
@@ -43,13 +44,20 @@ _SIZES = (
     _Size(
         name="parameters",
         title="parameters",
+        axis="parameters",
         of=lambda spec: spec.n_parameters or math.nan,
+    ),
+    _Size(
+        name="compute",
+        title="training compute",
+        axis="training compute, FLOPs",
+        of=lambda spec: spec.training_flops or math.nan,
     ),
 )
 
 
 def scaling_figures(leaderboard: Leaderboard) -> list[Figure]:
-    """Draw the loss on each perplexity task against size, with a fitted law.
+    """Draw the loss on each perplexity task against size and training compute, with fitted laws.
 
     Only plain models count, without adapters and not quantised, of which the size is known and
     which come in three sizes at least: a variant of the same base has the same size, and would bend
@@ -108,7 +116,7 @@ def _figure(column: Column, size: _Size, points: Sequence[_Point]) -> Figure:
         f"{100 * law.residual_error:.1f} %.",
         description=f"{said}. "
         + "; ".join(f"{p.spec.name}: {p.x:.3g} {size.title}, loss {p.loss:.3f}" for p in points),
-        drawing=_drawing(points, law, x_title=size.title, y_title=f"loss, {unit}"),
+        drawing=_drawing(points, law, x_title=size.axis, y_title=f"loss, {unit}"),
         rows=tuple(
             {
                 "model": point.spec.name,
