@@ -170,7 +170,8 @@ def _usage(error: typer.TyperException) -> str:
     """Say in one line what is wrong with the arguments, and where their help is."""
     told = getattr(error, "format_message", error.__str__)()
     context = getattr(error, "ctx", None)
-    where = context.command_path if context else "parity"
+    # An option without its value is told before there is a context.
+    where = context.command_path if context else f"parity {_wanted(sys.argv[1:])}".rstrip()
     return f"{' '.join(told.split()).rstrip('.')}; see {where} --help"
 
 

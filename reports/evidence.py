@@ -60,7 +60,10 @@ def collect(board: Leaderboard, store: Store) -> Evidence:
             for item in named_comparisons(store, board.request.kinds)
             if item.rater_kind != "human" or item.example_id not in hidden
         ),
-        judges=tuple(bias_report(gather(store, name)) for name in judges_of(store)),
+        judges=tuple(
+            bias_report(gather(store, name, under_way=board.request.under_way))
+            for name in judges_of(store)
+        ),
         quantised=tuple(kept_reports(store)),
     )
 

@@ -211,6 +211,12 @@ def test_wrong_option_is_one_line_that_names_the_help(parity):
     assert err.endswith("see parity eval --help\n")
 
 
+def test_option_without_its_value_is_one_line_that_names_the_help(parity):
+    code, out, err = parity("report", "--site")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("see parity report --help\n")
+
+
 def test_no_command_shows_all_of_them_with_their_whole_first_lines(parity):
     code, out, _ = parity()
     assert code == 0

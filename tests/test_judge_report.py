@@ -11,7 +11,7 @@ from evalcore.judges.bias.report import bias_report
 from evalcore.judges.foreign import read_foreign
 from evalcore.judges.foreign.importing import import_verdicts
 from evalcore.records import ModelSpec
-from evalcore.store import open_store
+from evalcore.store import Store, open_store
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,22 @@ def test_mt_bench_agreement_as_published(reused, parity):
     assert people["share"]["value"] == pytest.approx(454 / 721, abs=1e-9)
     assert people["share_decided"]["value"] == pytest.approx(388 / 479, abs=1e-9)
     assert judge["share"]["low"] < 0.66 < judge["share"]["high"]
+
+
+def test_votes_of_studies_under_way_count_when_asked_for(reused, parity, monkeypatch):
+    """As on boards: otherwise the report would tell what raters of a study are not to know."""
+
+    def n_votes(*options: str) -> int:
+        _, out, _ = parity("judge", "report", "-w", reused, "-j", "gpt4_pair", *options, "--json")
+        found = json.loads(out)["judges"][0]["agreement"]
+        return found["with_people"]["share"]["n"] if found else 0
+
+    everything = n_votes()
+    with open_store(reused) as store:
+        examples = sorted({vote.example_id for vote in store.comparisons(kinds=["human"])})
+    monkeypatch.setattr(Store, "hidden_examples", lambda _store: frozenset(examples[::2]))
+    assert 0 < n_votes() < everything
+    assert n_votes("--under-way") == everything
 
 
 def test_mt_bench_orders_and_own_answers(reused):

@@ -348,4 +348,6 @@ def _print_result(result: JudgingResult, names: Mapping[str, str], *, is_graded:
 def _interval(found: Estimate) -> str:
     if math.isnan(found.value):
         return "–"
+    if not math.isfinite(found.high - found.low):
+        return f"{found.value:.3f} (interval not known)"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

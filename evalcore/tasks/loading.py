@@ -84,6 +84,8 @@ def _load_own(name_or_path: str, limit: int | None) -> AnyTask:
     definition = read_definition(path)
     templates = LineTemplates.compile(definition.template, definition.target, where=str(path))
     data = path.parent / definition.examples
+    if not data.exists():
+        raise TaskError(f"{path}: examples must be a file; got {str(data)!r}, which isn't there")
     examples = read_examples(data, templates, check=partial(_check_fits, definition))
     prompts = _prompts(path, definition, templates)
     return _build(path, definition, examples[:limit], prompts)

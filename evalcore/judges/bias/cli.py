@@ -11,7 +11,7 @@ import typer
 
 from evalcore.commandline import JsonOption, StoreOption, WorkspaceOption, print_json
 from evalcore.errors import InputError
-from leaderboards.commandline import SyncOption, TrackingUriOption
+from leaderboards.commandline import SyncOption, TrackingUriOption, UnderWayOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +44,7 @@ def report(
         ),
     ] = None,
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    under_way: UnderWayOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it as an HTML page, too."),
@@ -60,7 +61,9 @@ def report(
     if output is not None and output.suffix not in (".html", ".htm"):
         raise InputError(f"--output must end in .html; got {output}")
     with open_store(workspace, store, create=False) as opened:
-        reports = _reports(opened, judge, own=own or (), people=people or (), level=level)
+        reports = _reports(
+            opened, judge, own=own or (), people=people or (), under_way=under_way, level=level
+        )
         synced = None
         if sync or tracking_uri is not None:
             from leaderboards.judging import sync_judging
@@ -94,6 +97,7 @@ def _reports(
     *,
     own: Sequence[str],
     people: Sequence[str],
+    under_way: bool,
     level: float,
 ) -> list[BiasReport]:
     from evalcore.errors import InputError
@@ -108,7 +112,10 @@ def _reports(
         )
     if own and len(names) > 1:
         raise InputError(f"--own needs one --judge; got {', '.join(names)}")
-    return [bias_report(gather(store, name, own=own, people=people), level=level) for name in names]
+    return [
+        bias_report(gather(store, name, own=own, people=people, under_way=under_way), level=level)
+        for name in names
+    ]
 
 
 def _print_report(found: BiasReport) -> None:

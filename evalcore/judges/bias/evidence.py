@@ -71,7 +71,12 @@ def judges_of(store: Store) -> list[str]:
 
 
 def gather(
-    store: Store, judge: str, *, own: Sequence[str] = (), people: Sequence[str] = ()
+    store: Store,
+    judge: str,
+    *,
+    own: Sequence[str] = (),
+    people: Sequence[str] = (),
+    under_way: bool = False,
 ) -> Evidence:
     """Read what a workspace holds on a judge.
 
@@ -85,6 +90,8 @@ def gather(
         Names of models that are the judge itself, besides the one with its fingerprint.
     people
         How the names of the people begin whose votes count, such as ``expert_``; all if none.
+    under_way
+        Whether votes count in studies that are under way.
 
     Raises
     ------
@@ -105,6 +112,7 @@ def gather(
         if name not in models:
             permitted = ", ".join(sorted(models))
             raise InputError(f"--own must be a model that was judged, {permitted}; got {name!r}")
+    hidden = frozenset() if under_way else store.hidden_examples()
     itself = {names.get(item.fingerprint, item.fingerprint) for item in verdicts}
     examples = store.examples_by_id(sorted({example_id for example_id, _ in judged}))
     return Evidence(
@@ -115,6 +123,7 @@ def gather(
             item
             for item in compared
             if item.rater_kind == "human"
+            and item.example_id not in hidden
             and _unit(item) in judged
             and (not people or item.rater.startswith(tuple(people)))
         ],

@@ -27,23 +27,27 @@ def percent(estimate: Estimate | None) -> str:
     """Write a share with its interval, such as ``66.0 % (63.4 to 68.5)``."""
     if estimate is None or math.isnan(estimate.value):
         return "not known"
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
+    return f"{100 * estimate.value:.1f} % ({_ends(estimate, '.1f', factor=100)})"
 
 
 def points(estimate: Estimate | None) -> str:
     """Write a change of a win rate in points, such as ``+4.2 points (+3.1 to +5.3)``."""
     if estimate is None or math.isnan(estimate.value):
         return "not known"
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{100 * estimate.value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"{100 * estimate.value:+.1f} points ({_ends(estimate, '+.1f', factor=100)})"
 
 
 def number(estimate: Estimate) -> str:
     """Write a number with its interval."""
     if math.isnan(estimate.value):
         return "not known"
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f} ({_ends(estimate, '.2f')})"
+
+
+def _ends(estimate: Estimate, form: str, *, factor: float = 1.0) -> str:
+    if not math.isfinite(estimate.high - estimate.low):
+        return "interval not known"
+    return f"{factor * estimate.low:{form}} to {factor * estimate.high:{form}}"
 
 
 def lines(report: BiasReport) -> Iterator[Line]:
