@@ -85,7 +85,8 @@ def _spec(place: int) -> ModelSpec:
 
 
 def _size(place: int) -> dict[str, object]:
-    known = {"n_parameters": round(1e8 * 1.3**place)}
+    n = round(1e8 * 1.3**place)
+    known = {"n_parameters": n, "training_tokens": 20 * n}
     return {key: value for key, value in known.items() if key in ModelSpec.__dataclass_fields__}
 
 

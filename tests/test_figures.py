@@ -192,6 +192,21 @@ def test_names_of_dots_among_whiskers_all_find_a_place():
     assert len({(label.x, label.y) for label in labels}) == 4
 
 
+def test_name_stands_nearest_to_its_own_dot_or_not_at_all():
+    from reports.figures.plot import labels_beside
+
+    crowd = [(200.0 + 14 * (n % 6), 150.0 + 16 * (n // 6)) for n in range(30)]
+    alone = (500.0, 40.0)
+    dots, names = [*crowd, alone], [*(f"model-{n:02}" for n in range(30)), "alone"]
+    labels = {label.text: label for label in labels_beside(dots, names, area=(0, 0, 560, 350))}
+    assert "alone" in labels
+    assert 0 < len(labels) < len(names)
+    for name, (x, y) in zip(names, dots, strict=True):
+        if name in labels:
+            assert abs(labels[name].y - y) < 30
+            assert abs(labels[name].x - x) < 30
+
+
 def test_one_estimate_alone_is_drawn():
     from reports.figures.intervals import Bar, interval_drawing
 

@@ -14,15 +14,18 @@ from evalcore.errors import ParityError
 __all__ = ["create_board_app", "draw", "interface", "mount_board", "with_board"]
 
 _REFRESH_S = 5.0
-_ANY = "any"
 _HEAD = """
 <style>
 .board-scroll { overflow-x: auto; }
-.board-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-.board-table th, .board-table td { padding: .35rem .6rem; text-align: left; white-space: pre;
+/* Gradio styles tables and buttons in HTML by class: an id wins over it. */
+#board-table .board-table { border-collapse: collapse; border: 0; width: 100%;
+  font-variant-numeric: tabular-nums; }
+#board-table :is(th, td) { padding: .35rem .6rem; text-align: left; white-space: pre; border: 0;
   border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
-.board-sort { all: unset; cursor: pointer; font-weight: 600; }
-.board-sort:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+#board-table th { vertical-align: bottom; }
+#board-table tbody tr:hover { background: color-mix(in srgb, currentColor 6%, transparent); }
+#board-table .board-sort { all: unset; cursor: pointer; font-weight: 600; }
+#board-table .board-sort:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 .board-sort small { display: block; font-weight: 400; }
 th[aria-sort=ascending] .board-sort::after { content: " ↑"; }
 th[aria-sort=descending] .board-sort::after { content: " ↓"; }
@@ -92,12 +95,12 @@ def interface(show: Show, *, refresh_s: float = _REFRESH_S) -> gr.Blocks:
         gr.Markdown("# Leaderboard")
         with gr.Row():
             inputs = [
-                _choice("Rank by", choices.by, "by"),
+                _choice("Rank by", choices.by, "by", nothing="default"),
                 _choice("Category", choices.categories, "category"),
                 _choice("Licence", choices.licences, "licence"),
                 _choice("Quantisation", choices.quantizations, "quantization"),
-                _choice("Reference", choices.models, "reference"),
-                gr.Textbox(label="Parameters, such as 1B-7B", elem_id="board-size"),
+                _choice("Reference", choices.models, "reference", nothing="none"),
+                gr.Textbox(label="Parameters", placeholder="1B-7B", elem_id="board-size"),
                 gr.Checkbox(label="Fully open stack only", elem_id="board-open"),
                 gr.Textbox(label="Model's name", elem_id="board-search"),
             ]
@@ -116,11 +119,11 @@ def interface(show: Show, *, refresh_s: float = _REFRESH_S) -> gr.Blocks:
             search: str,
         ) -> tuple[str, str]:
             asked = Asked(
-                by=_chosen(by),
-                category=_chosen(category),
-                licence=_chosen(licence),
-                quantization=_chosen(quantization),
-                reference=_chosen(reference),
+                by=by or "",
+                category=category or "",
+                licence=licence or "",
+                quantization=quantization or "",
+                reference=reference or "",
                 size=size or "",
                 open_stack=bool(open_stack),
                 search=search or "",
@@ -180,9 +183,6 @@ def _first(show: Show) -> BoardView:
         return BoardView(summary=str(error))
 
 
-def _choice(label: str, names: tuple[str, ...], key: str) -> gr.Dropdown:
-    return gr.Dropdown([_ANY, *names], value=_ANY, label=label, elem_id=f"board-{key}")
-
-
-def _chosen(name: str) -> str:
-    return "" if name in (None, _ANY) else name
+def _choice(label: str, names: tuple[str, ...], key: str, *, nothing: str = "any") -> gr.Dropdown:
+    choices = [(nothing, ""), *((name, name) for name in names)]
+    return gr.Dropdown(choices, value="", label=label, elem_id=f"board-{key}")

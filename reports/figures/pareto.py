@@ -12,7 +12,7 @@ from leaderboards.rounding import decimals, with_interval
 from reports.figures.axes import linear_axis, log_axis
 from reports.figures.drawing import Dot, Drawing, Figure, Line, Mark
 from reports.figures.intervals import estimate_cells
-from reports.figures.plot import Plot, labels_beside
+from reports.figures.plot import Plot, labels_beside, line_boxes
 
 __all__ = ["pareto_figures", "pareto_front"]
 
@@ -191,17 +191,19 @@ def _drawing(
         joined = tuple(dots[place] for place in front)
         marks.append(Line(points=joined, tone="strong", width=1.5, dashes="5 4"))
     marks += _signs(measure, points, dots, front, places)
-    names = [standing.model.name for standing, _x in points]
-    area = (plot.left, 0.0, _WIDTH, plot.bottom)
-    whiskers = [
+    taken = [
         (x - 2, plot.down(standing.rating.high), x + 2, plot.down(standing.rating.low))
         for (standing, _x), (x, _y) in zip(points, dots, strict=True)
     ]
-    return Drawing(
-        width=_WIDTH,
-        height=_HEIGHT,
-        marks=(*marks, *labels_beside(dots, names, area=area, taken=whiskers)),
+    taken += line_boxes([dots[place] for place in front])
+    order = [*front, *(place for place in range(len(points)) if place not in front)]
+    labels = labels_beside(
+        [dots[place] for place in order],
+        [points[place][0].model.name for place in order],
+        area=(plot.left, 0.0, _WIDTH, plot.bottom),
+        taken=taken,
     )
+    return Drawing(width=_WIDTH, height=_HEIGHT, marks=(*marks, *labels))
 
 
 def _signs(

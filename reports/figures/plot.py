@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from evalcore.visible import one_line
 from reports.figures.axes import Axis
 from reports.figures.drawing import LETTER, Anchor, Box, Dot, Line, Mark, Symbol, Tone, Words
 
-__all__ = ["NAME_LENGTH", "Plot", "heat_map", "labels_beside", "legend", "name_width", "short_name"]
+__all__ = [
+    "NAME_LENGTH",
+    "Plot",
+    "heat_map",
+    "labels_beside",
+    "legend",
+    "line_boxes",
+    "name_width",
+    "short_name",
+]
 
 NAME_LENGTH = 30
 """Letters of a name that figures have room for; the whole name is in the title of its mark."""
@@ -70,6 +81,7 @@ class Plot:
 
 _FARTHEST = 80
 """Pixels above or below its dot that a name may stand, where an interval runs through."""
+_STEP = 8.0
 
 
 def labels_beside(
@@ -81,7 +93,8 @@ def labels_beside(
 ) -> list[Words]:
     """Put each name beside its dot, or beyond its whisker, where it covers nothing.
 
-    A name that finds no such place is left out; the figure's numbers have it.
+    Names come first to be placed as they come in order. One that finds no place nearer to its own
+    dot than to any other is left out; the figure's numbers have it.
     """
     covered = [*taken, *((x - 6, y - 6, x + 6, y + 6) for x, y in dots)]
     labels = []
@@ -103,11 +116,32 @@ def labels_beside(
         for at_x, at_y, anchor in places:
             start = at_x - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * length
             box = (start, at_y - 12, start + length, at_y + 4)
-            if _is_free(box, area, covered):
+            if _is_free(box, area, covered) and _nearest(box, dots) == (x, y):
                 covered.append(box)
                 labels.append(Words(x=at_x, y=at_y, text=text, anchor=anchor, tone="ink"))
                 break
     return labels
+
+
+def line_boxes(points: Sequence[tuple[float, float]]) -> list[_Area]:
+    """Return small boxes along a line through points, for names to keep off it."""
+    boxes = []
+    for (x0, y0), (x1, y1) in pairwise(points):
+        n_steps = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / _STEP))
+        for step in range(n_steps + 1):
+            x, y = (a + (b - a) * step / n_steps for a, b in ((x0, x1), (y0, y1)))
+            boxes.append((x - 1, y - 1, x + 1, y + 1))
+    return boxes
+
+
+def _nearest(box: _Area, dots: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    left, top, right, bottom = box
+
+    def distance(dot: tuple[float, float]) -> float:
+        x, y = dot
+        return math.hypot(max(left - x, 0.0, x - right), max(top - y, 0.0, y - bottom))
+
+    return min(dots, key=distance)
 
 
 def _is_free(box: _Area, area: _Area, taken: Sequence[_Area]) -> bool:
