@@ -14,6 +14,7 @@ __all__ = ["Book", "Finding", "Outcome", "against", "in_words", "left_out", "los
 Outcome = Literal["exact", "near", "differs", "not reproducible", "left out"]
 """Equal to as many digits as were published; within a tolerance that is told; not; no data for it;
 not in the publication at all."""
+_CERTAIN_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,21 @@ def p_words(p_value: float) -> str:
 
 
 def in_words(number: Estimate | float, *, digits: int) -> str:
-    """Write a number, and its interval and n where it has them."""
+    """Write a number, and its interval and n where it has them.
+
+    Examples
+    --------
+    >>> in_words(24.25 + 4e-15, digits=1) == in_words(24.25 - 4e-15, digits=1)
+    True
+    """
     if not isinstance(number, Estimate):
-        return f"{number:.{max(digits, 0)}f}"
-    value, low, high = (f"{x:.{digits}f}" for x in (number.value, number.low, number.high))
+        return _rounded(number, max(digits, 0))
+    value, low, high = (_rounded(x, digits) for x in (number.value, number.low, number.high))
     if not (math.isfinite(number.low) and math.isfinite(number.high)):
         return f"{value}, n = {number.n}"
     return f"{value} ({low} to {high}), n = {number.n}"
+
+
+def _rounded(number: float, digits: int) -> str:
+    """Round, and equally on all processors: their sums differ in the last place, at halves, too."""
+    return f"{round(number, _CERTAIN_DIGITS):.{digits}f}"

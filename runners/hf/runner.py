@@ -68,6 +68,9 @@ class HfRunner(InterleavedTokenRunner):
         options: RunnerOptions,
         trees: Callable[[], TreeScorer | None],
     ) -> None:
+        is_merged = spec.combination is not None and spec.combination.is_merged
+        self._worn = ((), None) if is_merged else (spec.adapters, spec.combination)
+        base.adapters.activate(*self._worn)
         super().__init__(
             spec,
             encoder=Encoder(base.tokenizer, spec, image_mark=image_mark(base.processor)),
@@ -80,9 +83,6 @@ class HfRunner(InterleavedTokenRunner):
         self._trees = trees
         self._slots: bool | None = None
         self._has_told = False
-        is_merged = spec.combination is not None and spec.combination.is_merged
-        self._worn = ((), None) if is_merged else (spec.adapters, spec.combination)
-        base.adapters.activate(*self._worn)
         self._size_on_disk_bytes = base.size_on_disk_bytes + sum(
             open_adapter(Path(adapter.path)).weight_file.stat().st_size for adapter in spec.adapters
         )
