@@ -44,6 +44,7 @@ from engine_workloads import N_VOCABULARY, make_tokenizer
 from evalcore.protocols import Finished, GenerateRequest, LoglikelihoodRequest, Runner
 from evalcore.records import SamplingParams
 from runners import open_runners, parse_model
+from runners.engine.memory import give_back_freed_memory
 from runners.gguf import resident
 from runners.gguf.convert import convert
 
@@ -217,6 +218,10 @@ def variants(models: Models, file: Path, adapters: list[Path], *, n_pairs: int) 
     ratios, memory = [], []
     forward = models.runner(base)
     collect(forward.loglikelihood(requests))
+    # What the first adapter imports belongs to the process, not to the models.
+    for runner in open_runners(specs[1:2]):
+        collect(runner.loglikelihood(requests))
+    give_back_freed_memory()
     alone = memory_bytes("VmRSS")
     for _ in range(n_pairs):
         # The workload alone, as often as there are variants, on a model that is loaded already.
@@ -309,8 +314,13 @@ def served(file: Path, *, n_threads: int) -> Iterator[str]:
     """
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
+    import llama_cpp.llama as high_level
     from llama_cpp import Llama
 
+    from runners.gguf.library import model_parameters
+
+    # As the runner loads it: elsewhere its defaults end the process where there is AMX.
+    high_level.llama_cpp.llama_model_default_params = model_parameters
     model = Llama(
         str(file),
         n_ctx=1024,

@@ -110,8 +110,8 @@ class Context:
         Returns
         -------
         numpy.ndarray
-            Logits of the read tokens, in order, of shape (n_read, n_vocabulary). They are
-            overwritten by the next evaluation.
+            Logits of the read tokens, in order, of shape (n_read, n_vocabulary). They may be
+            written to, and are overwritten by the next evaluation.
 
         Raises
         ------

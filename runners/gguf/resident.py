@@ -90,6 +90,7 @@ class GgufResident:
             self._lib.llama_model_free(self._model)
             self._adapters.clear()
             self._model = None
+            give_back_freed_memory()
 
     def _load(self) -> Any:
         parameters = model_parameters()
