@@ -25,7 +25,8 @@ __all__ = ["BatchScorer", "scoring_size"]
 _PATH = 0
 _BATCH_TOKENS = 128
 """As fast as longer ones on a CPU, and what is computed of them takes a third of the memory."""
-_MOST_BRANCHES = 127
+_MOST_BRANCHES = 63
+"""And as many tokens of a batch whose logits are read: they are kept twice, a vocabulary each."""
 
 
 def scoring_size(longest: int) -> ContextSize:
@@ -34,7 +35,7 @@ def scoring_size(longest: int) -> ContextSize:
         n_cells=longest + _BATCH_TOKENS,
         n_sequences=_MOST_BRANCHES + 1,
         n_batch=_BATCH_TOKENS,
-        n_outputs=_BATCH_TOKENS,
+        n_outputs=_MOST_BRANCHES + 1,
         shares_cells=True,
     )
 
