@@ -320,7 +320,8 @@ def served(file: Path, *, n_threads: int) -> Iterator[str]:
     from runners.gguf.library import model_parameters
 
     # As the runner loads it: elsewhere its defaults end the process where there is AMX.
-    high_level.llama_cpp.llama_model_default_params = model_parameters
+    settled = model_parameters()
+    high_level.llama_cpp.llama_model_default_params = lambda: settled
     model = Llama(
         str(file),
         n_ctx=1024,
