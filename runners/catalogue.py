@@ -215,6 +215,8 @@ def _with_own(path: str) -> Mapping[str, CatalogueEntry]:
             raise InputError(f"{where}, {name}: an entry of the bundled catalogue has this name")
         if (entry.weights is None) == (entry.base is None or entry.adapter is None):
             raise InputError(f"{where}, {name}: needs weights, or base and adapter")
+        if entry.weights is not None and entry.n_parameters is None:
+            raise InputError(f"{where}, {name}: needs n_parameters, as it has weights of its own")
         if entry.base is not None and entry.base not in entries:
             raise InputError(f"{where}, {name}: there is no entry {entry.base!r} for its base")
     return entries

@@ -147,6 +147,7 @@ def test_place_beside_the_own_file_is_a_folder_and_any_other_a_hub_id(own, llama
         ("mine", {"weights": "a", **OWN, "tokens": 3}, "mine → tokens: "),
         ("mine", {"weights": "a", **OWN, "n_parameters": -1}, "mine → n_parameters: "),
         ("mine", OWN, "mine: needs weights, or base and adapter"),
+        ("mine", {"weights": "a", "openness": OWN["openness"]}, "mine: needs n_parameters"),
         ("mine", {"base": "b", "adapter": "a", **OWN}, "mine: there is no entry 'b' for its base"),
         ("tiny", {"weights": "a", **OWN}, "tiny: an entry of the bundled catalogue has this name"),
         ("mine", "text", "mine: "),
