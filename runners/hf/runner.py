@@ -23,10 +23,7 @@ from evalcore.protocols import (
 )
 from evalcore.records import ModelSpec
 from runners.adapter_kinds import open_adapter
-from runners.engine.generation import (
-    SlotOptions,
-    decode_slots,
-)
+from runners.engine.generation import SlotOptions, decode_slots
 from runners.engine.generation_prefixes import group_prompts
 from runners.engine.memory import free_bytes
 from runners.engine.planning import Chunk
@@ -40,9 +37,7 @@ from runners.hf.pictures import PictureRunner, image_mark, separately
 from runners.hf.plain import PlainRunner
 from runners.hf.streaming import stream_slots
 from runners.options import RunnerOptions
-from runners.results import (
-    completed,
-)
+from runners.results import completed
 from runners.token_runner import InterleavedTokenRunner
 from runners.token_work import Work, scored_results, without_spans
 

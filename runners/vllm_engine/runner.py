@@ -6,13 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from evalcore.protocols import (
-    Completion,
-    Finished,
-    GenerateRequest,
-    Loglikelihood,
-    Request,
-)
+from evalcore.protocols import Completion, Finished, GenerateRequest, Loglikelihood, Request
 from evalcore.records import Efficiency, ModelSpec
 from runners.hf.encoding import Encoder
 from runners.hf.scoring import Span
